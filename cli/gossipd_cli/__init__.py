@@ -1,0 +1,1 @@
+"""The command line: typer commands and rendering. Talks to a running daemon by its control API."""

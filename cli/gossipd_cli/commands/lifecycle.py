@@ -1,0 +1,275 @@
+"""`gossipd init`, `start` and `stop`."""
+
+import os
+import secrets
+import sys
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gossipd import __version__
+from gossipd.config import Config, Paths, home_directory, load, paths_of, write_initial
+from gossipd.control.client import Client
+from gossipd.errors import ExitCode, OperatorError
+from gossipd_cli import render
+from gossipd_cli.options import FormatOption, HomeOption, client, example
+from gossipd_cli.output import Format, emit, emit_error, say
+from gossipd_cli.processes import Watch, detach
+
+if TYPE_CHECKING:
+    from gossipd.daemon import Ready
+
+START_SECONDS = 30.0
+STOP_SECONDS = 20.0
+
+app = typer.Typer()
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Directory of IDX files to train on. Default: the built-in digits.",
+        exists=True,
+        file_okay=False,
+        resolve_path=True,
+        show_default=False,
+    ),
+]
+SwarmOption = Annotated[
+    str | None,
+    typer.Option(
+        "--swarm",
+        metavar="HEX",
+        help="Swarm to belong to. Default with --data: a new one, else the open one.",
+        show_default=False,
+    ),
+]
+
+
+@app.command("init", epilog=example("gossipd init", "gossipd init --data ~/xrays"))
+def init(
+    data: DataOption = None,
+    swarm: SwarmOption = None,
+    home: HomeOption = None,
+    output_format: FormatOption = Format.text,
+) -> None:
+    """Make a state directory: settings and an identity. Never overwrites one."""
+    paths = paths_of(home_directory(home))
+    emit(output_format, _initialise(paths, data, swarm), render.fields)
+
+
+@app.command(
+    "start",
+    epilog=example(
+        "gossipd start",
+        "gossipd start --detach --peer /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW...",
+        "gossipd start --set gossip.fanout=3 --set log.level=debug",
+    ),
+)
+def start(
+    detached: Annotated[
+        bool, typer.Option("--detach", "-d", help="Go on in the background, logging to files.")
+    ] = False,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDR",
+            help="Multiaddress of a peer to begin with; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="TCP port to listen on. Default: chosen at the first start and kept.",
+            show_default=False,
+        ),
+    ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(metavar="IP", help="IP address to listen on.", show_default=False),
+    ] = None,
+    data: DataOption = None,
+    swarm: SwarmOption = None,
+    no_mdns: Annotated[
+        bool, typer.Option("--no-mdns", help="Do not look for peers on the local network.")
+    ] = False,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Override a setting for this run; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    home: HomeOption = None,
+    output_format: FormatOption = Format.text,
+) -> int:
+    """Run the daemon. The first start makes the state directory.
+
+    It prints the line that another machine types to join.
+    """
+    paths = paths_of(home_directory(home))
+    _refuse_second(client(home))
+    if not paths.config.exists():
+        _initialise(paths, data, swarm)
+    overrides = _overrides(
+        {
+            "network.port": port,
+            "network.listen": listen,
+            "network.mdns": False if no_mdns else None,
+            "network.peers": [*load(paths.home).network.peers, *peer] if peer else None,
+            "task.name": "idx" if data else None,
+            "task.data": str(data) if data else None,
+            "swarm.id": swarm,
+        },
+        setting or [],
+    )
+    config = load(paths.home, overrides)
+    if config.task.name == "idx" and not config.swarm.id:
+        # The open swarm is everybody's who has data of this shape, whatever it is about.
+        raise OperatorError(
+            "no-swarm",
+            "own data needs a swarm of its own",
+            f"--swarm {secrets.token_hex(32)} makes one, or copy another member's",
+            ExitCode.CONFIG,
+        )
+    if detached:
+        _detach(config, overrides, paths, output_format)
+        return 0
+    return _run(config, paths, output_format)
+
+
+@app.command("stop", epilog=example("gossipd stop"))
+def stop(
+    timeout: Annotated[
+        float, typer.Option(min=0.1, max=3600.0, help="Seconds to wait for its end.")
+    ] = STOP_SECONDS,
+    home: HomeOption = None,
+    output_format: FormatOption = Format.text,
+) -> None:
+    """Stop the daemon and wait until it is gone."""
+    daemon = client(home)
+    pid = daemon.status()["pid"]
+    with suppress(ProcessLookupError), closing(Watch(pid)) as watch:
+        daemon.stop()
+        if not watch.ended(timeout):
+            raise OperatorError(
+                "stop-timeout",
+                f"process {pid} still runs after {timeout:g} s",
+                f"`gossipd logs` may tell why; `kill -9 {pid}` ends it, and nothing saved is lost",
+                ExitCode.TIMEOUT,
+            )
+    emit(output_format, {"pid": pid, "stopped": True}, lambda data: f"stopped (pid {data['pid']})")
+
+
+def _initialise(paths: Paths, data: Path | None, swarm: str | None) -> dict[str, Any]:
+    from gossipd.identity import load_or_create
+
+    values: dict[str, Any] = {}
+    if data:
+        values |= {"task.name": "idx", "task.data": str(data)}
+    if data or swarm:
+        values["swarm.id"] = swarm or secrets.token_hex(32)
+    is_new = not paths.home.exists()
+    write_initial(paths.home, values)
+    try:
+        identity = load_or_create(paths.identity)
+    except BaseException:
+        paths.config.unlink()
+        if is_new:
+            with suppress(OSError):
+                paths.home.rmdir()
+        raise
+    return {
+        "home": str(paths.home),
+        "peer_id": identity.peer_id,
+        "task": values.get("task.name", "digits"),
+        "data": values.get("task.data"),
+        "swarm": values.get("swarm.id"),
+    }
+
+
+def _refuse_second(daemon: Client) -> None:
+    """Say at once, before anything slow is loaded, that a daemon runs here already."""
+    try:
+        status = daemon.status()
+    except OperatorError as error:
+        if error.exit_code == ExitCode.NOT_RUNNING:
+            return
+        raise
+    raise OperatorError(
+        "already-running",
+        f"a daemon runs in {status['home']} already (pid {status['pid']})",
+        "`gossipd status` shows it, `gossipd stop` stops it; a second one needs its own --home",
+        ExitCode.ALREADY_RUNNING,
+    )
+
+
+def _overrides(options: dict[str, Any], settings: list[str]) -> dict[str, Any]:
+    """The dotted settings that the command line asks for; --set has the last word."""
+    overrides = {key: value for key, value in options.items() if value is not None}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{setting!r} is not KEY=VALUE", param_hint="--set")
+        overrides[key.strip()] = value
+    return overrides
+
+
+def _run(config: Config, paths: Paths, output_format: Format) -> int:
+    say(f"gossipd {__version__} starts in {paths.home}")
+    from gossipd.daemon import run  # loads torch and libp2p, which takes seconds
+
+    is_ready = False
+
+    def announce(ready: "Ready") -> None:
+        nonlocal is_ready
+        is_ready = True
+        _announce(output_format, ready.peer_id, list(ready.addresses), ready.join)
+
+    try:
+        return run(config, paths.home, on_ready=announce)
+    except OperatorError as error:
+        if not is_ready:
+            raise
+        emit_error(Format.text, error)  # stdout has had its one document
+        return error.exit_code
+
+
+def _detach(config: Config, overrides: dict[str, Any], paths: Paths, output_format: Format) -> None:
+    if not config.log.path:
+        overrides = {**overrides, "log.path": str(paths.logs / "gossipd.log")}
+    arguments = ["start", "--home", str(paths.home)]
+    for key, value in overrides.items():
+        arguments += ["--set", f"{key}={_text(value)}"]
+    status = detach(arguments, Client(paths.socket), paths.logs, START_SECONDS)
+    say(f"gossipd {__version__} runs in {paths.home}, pid {status['pid']}")
+    _announce(output_format, status["peer_id"], status["addresses"], status["join"], status["pid"])
+
+
+def _announce(
+    output_format: Format, peer_id: str, addresses: list[str], join: str, pid: int | None = None
+) -> None:
+    """Who came up, and the line that another machine types: for people on stderr."""
+    say(f"peer     {peer_id}")
+    for address in addresses:
+        say(f"address  {address}")
+    say(f"join     {join}")
+    if output_format is Format.json:
+        data = {"pid": pid or os.getpid(), "peer_id": peer_id, "addresses": addresses, "join": join}
+        emit(output_format, data, str)
+        sys.stdout.flush()
+
+
+def _text(value: Any) -> str:
+    """A setting as `--set` reads it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(value) if isinstance(value, list) else str(value)

@@ -1,0 +1,220 @@
+"""The daemon's answers as people read them: pure functions from JSON data to text."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from gossipd.control.client import fields_of, time_of
+from gossipd_cli.output import style, table
+
+Document = dict[str, Any]
+
+
+def status(data: Document) -> str:
+    """A screenful: who, where, how far, how well, and what is wrong."""
+    network, training = data["network"], data["training"]
+    rows = [
+        ("peer", data["peer_id"]),
+        (
+            "daemon",
+            _joined(
+                f"gossipd {data['version']}",
+                f"pid {data['pid']}",
+                f"up {duration(data['uptime'])}",
+                data["home"],
+            ),
+        ),
+        ("task", _joined(data["task"], data["mode"], f"swarm {short(data['swarm'], 16)}")),
+        (
+            "network",
+            _joined(
+                "up" if network["healthy"] else f"DOWN ({network['detail']})",
+                f"{network['connected']} connected",
+                f"{network['known']} known",
+                f"{size(network['bytes_in'])} in",
+                f"{size(network['bytes_out'])} out",
+                f"{network['restarts']} restarts" if network["restarts"] else "",
+            ),
+        ),
+        (
+            "training",
+            _joined(
+                "paused" if training["paused"] else "on",
+                f"{training['steps']:,} steps",
+                f"{training['cycles']:,} cycles",
+                f"loss {measure(training['loss'])}",
+                f"{training['examples']:,} examples",
+            ),
+        ),
+    ]
+    rows += [
+        (role, _model(data["models"][role]))
+        for role in ("serving", "head", "base")
+        if data["models"].get(role)
+    ]
+    rows.append(("updates", _joined(*(f"{n:,} {name}" for name, n in data["updates"].items()))))
+    if data["refused"]:
+        rows.append(("refused", _joined(*(f"{n:,} {why}" for why, n in data["refused"].items()))))
+    rows += [("waiting", _wait(row)) for row in data["waiting"][:5]]
+    rows += [("warning", warning(row)) for row in data["health"]]
+    rows += [("address", address) for address in data["addresses"]]
+    rows.append(("join", data["join"]))
+    return _labelled(rows)
+
+
+def peers(data: list[Document]) -> str:
+    if not data:
+        return "no peers yet; `gossipd peers add ADDRESS` adds one"
+    return table(
+        ("PEER", "STATE", ">RTT", ">STEPS", ">EXAMPLES", "ADDRESS", "NOTE"),
+        [
+            (
+                row["peer_id"],
+                row["state"],
+                "-" if row["round_trip"] is None else f"{row['round_trip'] * 1000:.0f} ms",
+                _number(row["steps"]),
+                _number(row["examples"]),
+                (row["address"] or "-").partition("/p2p/")[0],
+                _peer_note(row),
+            )
+            for row in data
+        ],
+    )
+
+
+def peer(data: Document) -> str:
+    """The answer to adding or removing one."""
+    return str(data["peer_id"])
+
+
+def models(data: list[Document]) -> str:
+    if not data:
+        return "no models yet"
+    return table(
+        ("HASH", "ROLE", ">LOSS", ">ACCURACY", ">AUTHORS", ">STEPS", ">SIZE", "CREATED", "AUTHOR"),
+        [
+            (
+                short(row["hash"], 16),
+                row["role"],
+                measure(row["held_out_loss"]),
+                measure(row["held_out_accuracy"]),
+                str(len(row["lineage"])),
+                f"{sum(row['lineage'].values()):,}",
+                size(row["size"]),
+                moment(row["created"]),
+                row["author"] or "-",
+            )
+            for row in data
+        ],
+    )
+
+
+def health(data: Document) -> str:
+    if not data["health"]:
+        return "healthy"
+    return "\n".join(warning(row) for row in data["health"])
+
+
+def warning(row: Document) -> str:
+    code = style(f"{row['severity']}[{row['code']}]", "31" if row["severity"] == "error" else "33")
+    return f"{code}: {row['text']}" + (f" ({row['fix']})" if row["fix"] else "")
+
+
+def fields(data: Document) -> str:
+    """Any flat answer, a line for each field."""
+    return _labelled([(name.replace("_", " "), _value(value)) for name, value in data.items()])
+
+
+def event(row: Document) -> str:
+    rest = {name: value for name, value in row.items() if name not in ("seq", "time", "kind")}
+    return f"{time_of(row['time'])} {row['seq']:>6} {row['kind']}{fields_of(rest)}"
+
+
+# --- values ----------------------------------------------------------------------------------
+
+
+def duration(seconds: float) -> str:
+    """Two units at most: "3 h 12 min", "4 s"."""
+    whole = int(seconds)
+    for size_of, unit, next_size, next_unit in (
+        (86_400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if whole >= size_of:
+            return f"{whole // size_of} {unit} {whole % size_of // next_size} {next_unit}"
+    return f"{whole} s"
+
+
+def size(count: float) -> str:
+    """Bytes, in powers of 1000."""
+    if count < 1000:
+        return f"{count:.0f} B"
+    for unit, factor in (("kB", 1e3), ("MB", 1e6), ("GB", 1e9)):
+        if count < 999.5 * factor:
+            return f"{count / factor:.3g} {unit}"
+    return f"{count / 1e12:.3g} TB"
+
+
+def measure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def short(identifier: str, characters: int = 12) -> str:
+    """The beginning of a hash; the API has all of it."""
+    return identifier[:characters] or "-"
+
+
+def moment(seconds: float | None) -> str:
+    """Unix seconds in the reader's own time zone."""
+    if not seconds:
+        return "-"
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+def _model(row: Document) -> str:
+    return _joined(
+        f"accuracy {measure(row['held_out_accuracy'])}",
+        f"loss {measure(row['held_out_loss'])}",
+        short(row["hash"] or "", 16),
+    )
+
+
+def _wait(row: Document) -> str:
+    whom = f" from {row['whom']}" if row["whom"] else ""
+    return f"{row['what']}{whom} for {row['seconds']:.1f} s, {row['deadline']:.1f} s left"
+
+
+def _peer_note(row: Document) -> str:
+    refused = sum(row["refused"].values())
+    retry = row["next_dial_in"]
+    return _joined(
+        f"retry in {retry:.0f} s" if retry is not None else "",
+        f"{row['failures']} failures" if row["failures"] else "",
+        row["last_error"] or "",
+        f"refused {refused}" if refused else "",
+    )
+
+
+def _value(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else str(value)
+
+
+def _joined(*parts: str) -> str:
+    return " · ".join(part for part in parts if part)
+
+
+def _labelled(rows: Iterable[tuple[str, str]]) -> str:
+    rows = list(rows)
+    width = max((len(label) for label, _ in rows), default=0)
+    return "\n".join(f"{style(label.ljust(width), '2')}  {text}" for label, text in rows)

@@ -1,0 +1,120 @@
+"""Merging models that learnt apart: each of them knows work that the others do not contain.
+
+Ours, after Bristle's output layer: plain weights by data wipe a minority out, equal weights hurt
+the host of a lone node. How much the sides' labels overlap decides between the two, and each row of
+the output layer goes to the sides that know its class.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import fsum
+from typing import Literal
+
+from gossipd.averaging.mean import mean, shares
+from gossipd.averaging.variance import correct, input_variances, weighted
+from gossipd.tensors.layout import Layout, Vector, content_hash
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the models that meet, and the data behind the work that only it holds."""
+
+    vector: Vector
+    """float32 [P]."""
+    examples: int
+    """D: examples of the authors of whom this side holds more steps than the others; >= 0."""
+    class_counts: Sequence[int] | None
+    """Their label profile, one count per class; None where it is unknown or a regression."""
+    declared: Sequence[float] | None = None
+    """Variance of each tensor before encoding, as the author signed it."""
+
+
+def merge_concurrent(
+    layout: Layout,
+    sides: Sequence[Side],
+    average: Literal["variance_corrected", "mean"] = "variance_corrected",
+) -> Vector:
+    """One model, float32 [P], of two or more concurrent ones. The order of `sides` has no effect
+    on a single bit, so two islands that meet make the same model.
+
+        overlap = sum_c min(share_a(c), share_b(c))              1 where labels are unknown
+        weight of a side in all layers = overlap * D_side / sum(D) + (1 - overlap) / sides
+        row c of the output layer (and its bias) = by the sides' counts of class c; where nobody
+            counts any, and where a side's labels are unknown, by the layers' weights
+
+    Ours: with more than two sides the overlap is the mean over all pairs. "variance_corrected"
+    then corrects to the weighted mean of the sides' variances, in the output layer by the mean of
+    its rows' weights: a side that has no row there has no say in their spread either.
+
+    Raises ValueError for fewer than two sides, and vectors not of this layout.
+    """
+    if len(sides) < 2:
+        raise ValueError("a merge of fewer than two sides")
+    for side in sides:
+        layout.check(side.vector)
+    sides = sorted(sides, key=_order)
+    vectors = [side.vector for side in sides]
+    layers = _layer_weights(sides)
+    rows = _row_weights(layout, sides, layers)
+
+    merged = mean(vectors, layers)
+    parts = [layers] * len(layout.tensors)
+    if rows is not None:
+        for index, (spec, piece) in enumerate(zip(layout.tensors, layout.slices, strict=True)):
+            if spec.name in layout.output:
+                _mean_of_rows(merged[piece], [vector[piece] for vector in vectors], rows)
+                parts[index] = [fsum(column) / len(rows) for column in zip(*rows, strict=True)]
+
+    if average == "variance_corrected":
+        variances = input_variances(layout, vectors, [side.declared for side in sides])
+        columns = zip(zip(*variances, strict=True), parts, strict=True)
+        correct(layout, merged, [weighted(column, part) for column, part in columns])
+    return merged
+
+
+def overlap(first: Sequence[int] | None, second: Sequence[int] | None) -> float:
+    """How far two label profiles agree: 0 for disjoint labels, 1 for equal shares or unknown."""
+    if first is None or second is None or len(first) != len(second):
+        return 1.0
+    total_first, total_second = sum(first), sum(second)
+    if not total_first or not total_second:
+        return 1.0
+    pairs = zip(first, second, strict=True)
+    return min(fsum(min(a / total_first, b / total_second) for a, b in pairs), 1.0)
+
+
+def _order(side: Side) -> tuple[bytes, int, tuple[int, ...], tuple[float, ...]]:
+    """Sides that are equal in all of this are interchangeable."""
+    return (
+        content_hash(side.vector),
+        side.examples,
+        tuple(side.class_counts or ()),
+        tuple(side.declared or ()),
+    )
+
+
+def _layer_weights(sides: Sequence[Side]) -> list[float]:
+    pairs = [overlap(a.class_counts, b.class_counts) for a, b in combinations(sides, 2)]
+    common = fsum(pairs) / len(pairs)
+    examples = [side.examples for side in sides]
+    by_data = shares(examples if any(examples) else None, len(sides))
+    return [common * part + (1.0 - common) / len(sides) for part in by_data]
+
+
+def _row_weights(
+    layout: Layout, sides: Sequence[Side], layers: list[float]
+) -> list[list[float]] | None:
+    """Shares [class][side] in the output layer's rows; None where rows follow the layers."""
+    profiles = [side.class_counts or () for side in sides]
+    if any(len(profile) != layout.classes or not any(profile) for profile in profiles):
+        return None
+    columns = zip(*profiles, strict=True)
+    return [shares(counts, len(sides)) if any(counts) else layers for counts in columns]
+
+
+def _mean_of_rows(out: Vector, tensors: Sequence[Vector], rows: list[list[float]]) -> None:
+    """Write the mean of flat `tensors` into `out`, each row by its own shares."""
+    by_row = [tensor.reshape(len(rows), -1) for tensor in tensors]
+    for index, (target, parts) in enumerate(zip(out.reshape(len(rows), -1), rows, strict=True)):
+        target[:] = mean([tensor[index] for tensor in by_row], parts)

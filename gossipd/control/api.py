@@ -1,0 +1,275 @@
+"""The operator as HTTP: routes, validation of what comes in, one form for every answer.
+
+Every answer but /metrics is {schema_version, status: "ok", data} or {schema_version, status:
+"error", error: {code, message, hint, exit_code}}, the latter with the HTTP status that belongs to
+its exit code.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gossipd.control.events import EventLog
+from gossipd.control.logs import LogRing, get_logger
+from gossipd.control.metrics import Metrics
+from gossipd.control.operator import Operator
+from gossipd.errors import ExitCode, OperatorError
+
+SCHEMA_VERSION = 1
+BODY_BYTES = 64 * 1024
+"""Longest request body: each is an address or a path."""
+BODY_SECONDS = 10.0
+WAIT_SECONDS = 60.0
+"""Longest long poll; a client that wants to wait longer asks again."""
+
+HTTP_STATUS = {
+    ExitCode.FAILURE: 422,
+    ExitCode.USAGE: 400,
+    ExitCode.NOT_RUNNING: 503,
+    ExitCode.DEGRADED: 503,
+    ExitCode.CONFIG: 400,
+    ExitCode.IDENTITY: 403,
+    ExitCode.ALREADY_RUNNING: 409,
+    ExitCode.TIMEOUT: 504,
+    ExitCode.TEMPORARY: 503,
+}
+
+log = get_logger("control")
+
+Endpoint = Callable[[Request], Awaitable[Any]]
+T = TypeVar("T")
+
+
+class AddPeer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /v1/peers"""
+
+    address: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+
+
+class Export(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /v1/models/export"""
+
+    role: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    path: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern="^/")]
+
+
+class LogQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """GET /v1/logs"""
+
+    since: Annotated[int, msgspec.Meta(ge=0)] = 0
+    run: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
+    newest: bool = False
+    level: Literal["debug", "info", "warning", "error"] = "debug"
+
+
+class EventQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """GET /events"""
+
+    since: Annotated[int, msgspec.Meta(ge=0)] = 0
+    run: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
+    newest: bool = False
+    wait: Annotated[float, msgspec.Meta(ge=0, le=WAIT_SECONDS)] = 0.0
+
+
+class Api:
+    """The endpoints of one daemon. Each method answers one route with plain JSON data."""
+
+    def __init__(self, operator: Operator, events: EventLog, records: LogRing) -> None:
+        self._operator = operator
+        self._events = events
+        self._records = records
+        self._metrics = Metrics(operator)
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        table: list[tuple[str, str, Endpoint]] = [
+            ("GET", "/v1/status", self.status),
+            ("GET", "/v1/peers", self.peers),
+            ("POST", "/v1/peers", self.add_peer),
+            ("DELETE", "/v1/peers/{peer}", self.remove_peer),
+            ("GET", "/v1/models", self.models),
+            ("POST", "/v1/models/export", self.export),
+            ("POST", "/v1/eval", self.evaluate),
+            ("GET", "/v1/id", self.identity),
+            ("POST", "/v1/train/pause", self.pause),
+            ("POST", "/v1/train/resume", self.resume),
+            ("POST", "/v1/stop", self.stop),
+            ("GET", "/v1/logs", self.logs),
+            ("GET", "/events", self.events),
+            ("GET", "/health", self.health),
+            ("GET", "/metrics", self.metrics),
+        ]
+        # One route per path: two would answer each other's method with 404 instead of 405.
+        by_path: dict[str, dict[str, Endpoint]] = {}
+        for method, path, endpoint in table:
+            by_path.setdefault(path, {})[method] = endpoint
+        routes = [
+            Route(path, self._door(endpoints), methods=list(endpoints))
+            for path, endpoints in by_path.items()
+        ]
+        return Starlette(routes=routes, exception_handlers={HTTPException: _no_such_route})
+
+    async def status(self, request: Request) -> Any:
+        return self._operator.status()
+
+    async def peers(self, request: Request) -> Any:
+        return self._operator.peers()
+
+    async def add_peer(self, request: Request) -> Any:
+        asked = await _body(request, AddPeer)
+        return await self._operator.add_peer(asked.address)
+
+    async def remove_peer(self, request: Request) -> Any:
+        return await self._operator.remove_peer(request.path_params["peer"])
+
+    async def models(self, request: Request) -> Any:
+        return self._operator.models()
+
+    async def export(self, request: Request) -> Any:
+        asked = await _body(request, Export)
+        return await self._operator.export(asked.role, asked.path)
+
+    async def evaluate(self, request: Request) -> Any:
+        return await self._operator.evaluate()
+
+    async def identity(self, request: Request) -> Any:
+        return self._operator.identity()
+
+    async def pause(self, request: Request) -> Any:
+        return self._operator.pause()
+
+    async def resume(self, request: Request) -> Any:
+        return self._operator.resume()
+
+    async def stop(self, request: Request) -> Any:
+        return self._operator.stop()
+
+    async def logs(self, request: Request) -> Any:
+        asked = _query(request, LogQuery)
+        since = asked.since if asked.run in ("", self._records.run) else 0
+        batch = self._records.since(since, asked.limit, level=asked.level, newest=asked.newest)
+        return {
+            "run": self._records.run,
+            "records": batch.rows,
+            "next": batch.next,
+            "missed": batch.missed,
+        }
+
+    async def events(self, request: Request) -> Any:
+        asked = _query(request, EventQuery)
+        since = asked.since if asked.run in ("", self._events.run) else 0
+        if asked.wait:
+            await self._events.wait(since, asked.wait)
+        batch = self._events.since(since, asked.limit, newest=asked.newest)
+        return {
+            "run": self._events.run,
+            "events": batch.rows,
+            "next": batch.next,
+            "missed": batch.missed,
+        }
+
+    async def health(self, request: Request) -> Any:
+        warnings = self._operator.health()
+        healthy = all(row["severity"] == "info" for row in warnings)
+        data = {"healthy": healthy, "health": warnings}
+        return _ok(data, status=200 if healthy else 503)
+
+    async def metrics(self, request: Request) -> Any:
+        return Response(
+            self._metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8"
+        )
+
+    def _door(self, endpoints: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response]]:
+        """The outer door: whatever happens inside becomes an answer in the one form."""
+
+        async def answer(request: Request) -> Response:
+            method = "GET" if request.method == "HEAD" else request.method
+            try:
+                data = await endpoints[method](request)
+                return data if isinstance(data, Response) else _ok(data)
+            except OperatorError as error:
+                return _failed(error)
+            except Exception as error:
+                self._metrics.unexpected_errors.inc()
+                log.exception("request-failed", method=method, path=request.url.path)
+                return _failed(
+                    OperatorError(
+                        "internal",
+                        f"{type(error).__name__}: {error}",
+                        "`gossipd logs` shows where; please report it",
+                        ExitCode.FAILURE,
+                    ),
+                    status=500,
+                )
+
+        return answer
+
+
+def _ok(data: Any, status: int = 200) -> Response:
+    return _json({"schema_version": SCHEMA_VERSION, "status": "ok", "data": data}, status)
+
+
+def _failed(error: OperatorError, status: int | None = None) -> Response:
+    document = {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "exit_code": error.exit_code,
+    }
+    return _json(
+        {"schema_version": SCHEMA_VERSION, "status": "error", "error": document},
+        status or HTTP_STATUS.get(error.exit_code, 500),
+    )
+
+
+def _json(document: dict[str, Any], status: int) -> Response:
+    # msgspec writes a NaN as null, which is what a reader of JSON can take.
+    return Response(msgspec.json.encode(document), status, media_type="application/json")
+
+
+async def _no_such_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    what = "this method is not for" if error.status_code == 405 else "there is no"
+    problem = _bad_request("no-such-route", f"{what} {request.url.path}")
+    response = _failed(problem, status=error.status_code)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _body(request: Request, kind: type[T]) -> T:
+    """The request's body, read no further than BODY_BYTES, as a validated struct."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > BODY_BYTES:
+                    raise _bad_request("body-too-large", f"a body has at most {BODY_BYTES} bytes")
+    except TimeoutError:
+        raise OperatorError(
+            "timeout", "the request's body did not arrive", "send it at once", ExitCode.TIMEOUT
+        ) from None
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise _bad_request("bad-request", f"the body does not fit: {error}") from None
+
+
+def _query(request: Request, kind: type[T]) -> T:
+    try:
+        return msgspec.convert(dict(request.query_params), kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _bad_request("bad-request", f"the query does not fit: {error}") from None
+
+
+def _bad_request(code: str, message: str) -> OperatorError:
+    return OperatorError(code, message, "docs/api.md describes every route", ExitCode.USAGE)

@@ -1,0 +1,214 @@
+"""The API's other end, for the CLI, the scenario engine and anybody's script.
+
+    Client(paths_of(home).socket).status()["peer_id"]
+
+Loads in milliseconds: the standard library only. One connection per request, so that a client
+outlives the daemon it talks to. Every method raises `OperatorError`: what the daemon answered, or
+"not-running", "timeout", "forbidden", "no-answer" when it did not.
+"""
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from gossipd.control import unix_socket
+from gossipd.control.records import fields_of, text_of, time_of
+from gossipd.errors import ExitCode, OperatorError
+
+__all__ = ["Client", "fields_of", "text_of", "time_of"]
+
+TIMEOUT = 10.0
+"""Seconds for what the daemon answers from memory."""
+EVALUATE_TIMEOUT = 300.0
+EXPORT_TIMEOUT = 60.0
+ANSWER_BYTES = 64 * 1024 * 1024
+
+Document = dict[str, Any]
+
+
+class Client:
+    """Talks to the daemon that listens on `path`."""
+
+    def __init__(self, path: Path, timeout: float = TIMEOUT) -> None:
+        self.path = path
+        self.timeout = timeout
+
+    def status(self) -> Document:
+        return self._document("GET", "/v1/status")
+
+    def peers(self) -> list[Document]:
+        return self._documents("GET", "/v1/peers")
+
+    def add_peer(self, address: str) -> Document:
+        return self._document("POST", "/v1/peers", body={"address": address}, timeout=60.0)
+
+    def remove_peer(self, peer: str) -> Document:
+        return self._document("DELETE", f"/v1/peers/{quote(peer, safe='')}")
+
+    def models(self) -> list[Document]:
+        return self._documents("GET", "/v1/models")
+
+    def export(self, role: str, path: Path, timeout: float = EXPORT_TIMEOUT) -> Document:
+        """Write a model into a file of the daemon's machine, which is this one."""
+        body = {"role": role, "path": str(path.absolute())}
+        return self._document("POST", "/v1/models/export", body=body, timeout=timeout)
+
+    def evaluate(self, timeout: float = EVALUATE_TIMEOUT) -> Document:
+        return self._document("POST", "/v1/eval", timeout=timeout)
+
+    def identity(self) -> Document:
+        return self._document("GET", "/v1/id")
+
+    def pause(self) -> Document:
+        return self._document("POST", "/v1/train/pause")
+
+    def resume(self) -> Document:
+        return self._document("POST", "/v1/train/resume")
+
+    def stop(self) -> Document:
+        return self._document("POST", "/v1/stop")
+
+    def health(self) -> Document:
+        """{healthy, health: [...]}; unhealthy is an answer, not an error."""
+        return self._document("GET", "/health")
+
+    def metrics(self) -> str:
+        """The Prometheus text."""
+        return self._request("GET", "/metrics").decode()
+
+    def logs(
+        self,
+        since: int = 0,
+        *,
+        run: str = "",
+        level: str = "debug",
+        limit: int = 1000,
+        newest: bool = False,
+    ) -> Document:
+        """{run, records, next, missed}: records after `since`; ask again with `next` and `run`."""
+        return self._document(
+            "GET",
+            "/v1/logs",
+            query={"since": since, "run": run, "level": level, "limit": limit, "newest": newest},
+        )
+
+    def events(
+        self,
+        since: int = 0,
+        *,
+        run: str = "",
+        wait: float = 0.0,
+        limit: int = 1000,
+        newest: bool = False,
+    ) -> Document:
+        """{run, events, next, missed}: events after `since`; waits `wait` s for the first."""
+        return self._document(
+            "GET",
+            "/events",
+            query={"since": since, "run": run, "wait": wait, "limit": limit, "newest": newest},
+            timeout=wait + self.timeout,
+        )
+
+    def _document(self, *args: Any, **kwargs: Any) -> Document:
+        data = self._data(*args, **kwargs)
+        if not isinstance(data, dict):
+            raise self._no_answer("its answer has another form")
+        return data
+
+    def _documents(self, *args: Any, **kwargs: Any) -> list[Document]:
+        data = self._data(*args, **kwargs)
+        if not isinstance(data, list):
+            raise self._no_answer("its answer has another form")
+        return data
+
+    def _data(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            answer = json.loads(self._request(*args, **kwargs))
+            if answer["status"] == "ok":
+                return answer["data"]
+            error = answer["error"]
+            raise OperatorError(
+                error["code"], error["message"], error["hint"], ExitCode(error["exit_code"])
+            )
+        except (ValueError, KeyError, TypeError):
+            raise self._no_answer("its answer has another form") from None
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Document | None = None,
+        query: Document | None = None,
+        timeout: float | None = None,
+    ) -> bytes:
+        if query:
+            path = f"{path}?{urlencode({name: _text(value) for name, value in query.items()})}"
+        timeout = self.timeout if timeout is None else timeout
+        connection = _Connection(self.path, timeout)
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body))
+            response = connection.getresponse()
+            content = response.read(ANSWER_BYTES)
+            if response.status == 503 and not content.startswith(b"{"):
+                raise OperatorError(
+                    "busy", "the daemon has too many requests", "try again", ExitCode.TEMPORARY
+                )
+            return content
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+            raise OperatorError(
+                "not-running",
+                f"no daemon answers on {self.path}",
+                "`gossipd start` starts one; --home or GOSSIPD_HOME name another directory",
+                ExitCode.NOT_RUNNING,
+            ) from None
+        except PermissionError:
+            raise OperatorError(
+                "forbidden",
+                f"{self.path} belongs to another user",
+                "run the command as that user",
+                ExitCode.IDENTITY,
+            ) from None
+        except TimeoutError:
+            raise OperatorError(
+                "timeout",
+                f"the daemon did not answer within {timeout:g} s",
+                "`gossipd logs` or its log file show what it does; kill it if it hangs",
+                ExitCode.TIMEOUT,
+            ) from None
+        except BlockingIOError:
+            raise OperatorError(
+                "busy", "the daemon accepts no connection", "try again", ExitCode.TEMPORARY
+            ) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise self._no_answer(str(error) or type(error).__name__) from None
+        finally:
+            connection.close()
+
+    def _no_answer(self, why: str) -> OperatorError:
+        return OperatorError(
+            "no-answer",
+            f"the daemon broke off: {why}",
+            "`gossipd status` tells whether it still runs",
+            ExitCode.FAILURE,
+        )
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a unix socket; the host name is what HTTP/1.1 wants to be told."""
+
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("gossipd", timeout=timeout)
+        self._path = path
+        self._seconds = timeout
+        self.sock: socket.socket | None
+
+    def connect(self) -> None:
+        self.sock = unix_socket.connect(self._path, self._seconds)
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

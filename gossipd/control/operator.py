@@ -1,0 +1,82 @@
+"""What the daemon does for its operator: the one interface between this room and the daemon.
+
+Every method is called on the daemon's asyncio loop. The plain ones answer at once from memory; the
+asynchronous ones end within their own deadlines. What goes wrong in a way that the operator can
+act on raises `gossipd.errors.OperatorError`. All answers are plain JSON values: text, numbers,
+booleans, None, lists and dicts with text keys; hashes are hex text.
+"""
+
+from typing import Any, Protocol
+
+Document = dict[str, Any]
+
+
+class Operator(Protocol):
+    """The daemon as its operator sees it. The shapes below are the API's contract."""
+
+    def status(self) -> Document:
+        """Everything at a glance.
+
+        {peer_id, version, pid, uptime, home, mode, swarm, task, addresses: [text], join,
+        network: {healthy, detail, restarts, connected, known, bytes_in, bytes_out},
+        training: {paused, steps, cycles, loss, examples, class_counts},
+        models: {base | head | serving: {hash, held_out_loss, held_out_accuracy}},
+        updates: {offered, fetched, merged, adopted, redundant, refused},
+        refused: {reason: count}, refused_by_peer: {peer: {reason: count}},
+        waiting: [{what, whom, seconds, deadline}], health: as `health()`}
+
+        `uptime` in seconds; `seconds` is how long a wait lasts, `deadline` how long it may go on;
+        `join` is the line that another machine types; a measure that does not exist yet is None.
+        What else a daemon shows (more counters) may stand beside these.
+        """
+        ...
+
+    def peers(self) -> list[Document]:
+        """[{peer_id, state, address, outbound, round_trip, steps, examples, next_dial_in, failures,
+        last_error, refused: {reason: count}}]; state: connected | dialing | backing-off | known;
+        `round_trip` and `next_dial_in` in seconds, or None.
+        """
+        ...
+
+    async def add_peer(self, address: str) -> Document:
+        """Remember and dial a multiaddress that ends in /p2p/<peer id>. Answers {peer_id, ...}."""
+        ...
+
+    async def remove_peer(self, peer: str) -> Document:
+        """Disconnect and forget a peer. Answers {peer_id, ...}."""
+        ...
+
+    def models(self) -> list[Document]:
+        """[{hash, role, author, created, lineage: {author key: steps}, held_out_loss,
+        held_out_accuracy, size}]; role: base | head | serving | other; `created` in Unix seconds,
+        `size` in bytes.
+        """
+        ...
+
+    async def evaluate(self) -> Document:
+        """The serving model on the task's test set: {hash, loss, accuracy, examples, ...}."""
+        ...
+
+    def identity(self) -> Document:
+        """{peer_id, public_key, addresses, ...}."""
+        ...
+
+    def pause(self) -> Document:
+        """Stop training after the current step; exchange goes on. Answers {paused: true}."""
+        ...
+
+    def resume(self) -> Document:
+        """Train again. Answers {paused: false}."""
+        ...
+
+    async def export(self, role: str, path: str) -> Document:
+        """Write a model to an absolute path as safetensors: {hash, role, path, size, ...}."""
+        ...
+
+    def stop(self) -> Document:
+        """Begin to stop, and answer {pid} before it is done."""
+        ...
+
+    def health(self) -> list[Document]:
+        """Current warnings: [{code, severity, text, fix}]; severity: info | warning | error."""
+        ...

@@ -1,0 +1,58 @@
+"""From what the operator configured to a learner."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gossipd.learning.digits import Digits
+from gossipd.learning.errors import TaskError
+from gossipd.learning.idx import IdxImages
+from gossipd.learning.learner import TorchLearner
+from gossipd.learning.partition import Shard
+from gossipd.learning.task import Task
+
+if TYPE_CHECKING:
+    from gossipd.config import LearningConfig, TaskConfig
+
+
+def learner_from_config(
+    task: "TaskConfig", learning: "LearningConfig", *, seed: int | None = None
+) -> TorchLearner:
+    """The configured task on this node's shard. LearningError when it cannot be had.
+
+    `seed` shuffles this node's mini-batches: the daemon gives a number made of its identity, since
+    two devices with the same data must not do the same work. Without it the task's seed and the
+    shard's number make one, which is what a reproducible experiment wants. Call it, as all of the
+    learner, in the compute worker.
+    """
+    try:
+        shard = Shard(
+            scheme=task.partition,
+            node=task.node,
+            nodes=task.nodes,
+            alpha=task.alpha,
+            classes_per_node=task.classes_per_node,
+            seed=task.seed,
+        )
+    except ValueError as error:
+        raise TaskError(str(error), "see the section [task] of the configuration") from error
+    return TorchLearner(
+        task_from_config(task),
+        shard,
+        lr=learning.lr,
+        momentum=learning.momentum,
+        weight_decay=learning.weight_decay,
+        batch_size=learning.batch_size,
+        threads=learning.threads,
+        seed=task.seed * task.nodes + task.node if seed is None else seed,
+    )
+
+
+def task_from_config(task: "TaskConfig") -> Task:
+    """The built-in task of this name."""
+    if task.name == "digits":
+        return Digits(task.seed)
+    if task.name == "idx":
+        if not task.data:
+            raise TaskError("the task idx has no data", "set task.data to the folder of IDX files")
+        return IdxImages(Path(task.data).expanduser(), task.seed)
+    raise TaskError(f"there is no task {task.name!r}", "task.name is digits or idx")

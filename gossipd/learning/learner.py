@@ -1,0 +1,254 @@
+"""A task's model and data behind the runtime's port: flat vectors in, flat vectors out.
+
+Everything here is a function of its arguments: no call leaves anything behind that another would
+notice. Two calls with equal arguments return equal bits on one machine with one number of threads.
+"""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gossipd.learning.batches import BatchStream
+from gossipd.learning.errors import TaskError
+from gossipd.learning.genesis import portable_genesis
+from gossipd.learning.parameters import FlatModule, Vector
+from gossipd.learning.partition import Shard
+from gossipd.learning.split import hold_out
+from gossipd.learning.task import Examples, Task
+from gossipd.runtime.ports import Evaluation, Training
+from gossipd.tensors.layout import Layout
+
+EVALUATION_BATCH = 1024
+"""Examples that pass the model at once when it is judged: bounds memory."""
+
+
+class TorchLearner:
+    """Implements `gossipd.runtime.ports.Learner`. Lives in the compute worker's thread.
+
+    `seed` makes this node's mini-batches: nodes with the same data must not shuffle alike, else
+    they do the same work. It is stable over restarts. LearningError (TaskError, DataError) when the
+    task's model and data do not fit together or cannot be read.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        shard: Shard,
+        *,
+        lr: float,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        batch_size: int = 20,
+        threads: int = 1,
+        seed: int = 0,
+    ) -> None:
+        self._task = task
+        self._lr, self._momentum, self._weight_decay = lr, momentum, weight_decay
+        self._threads = threads
+        self._seed = seed
+        self._use_threads()
+
+        inputs, targets = _checked(task, task.train_data(shard))
+        self._testing = _checked(task, task.test_data())
+        labels = None if task.classes is None else targets.numpy()
+        training, held = hold_out(len(targets), labels, task.seed)
+        self._training = inputs[training], targets[training]
+        self._held_out = inputs[held], targets[held]
+        self._stream = BatchStream(len(training), batch_size, seed) if len(training) else None
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(task.seed)
+            self._model = FlatModule(task.model(), task.classes)
+        self._genesis = (
+            portable_genesis(self.layout, task.name, task.seed)
+            if task.portable_genesis
+            else self._model.vector()
+        )
+        self._try_model()
+        self._known = self._known_classes()
+        self._guess_loss = self._guess()
+
+    @property
+    def task(self) -> str:
+        return self._task.name
+
+    @property
+    def layout(self) -> Layout:
+        return self._model.layout
+
+    @property
+    def examples(self) -> int:
+        """Local training examples; 0 on a node that only carries what others learn."""
+        return len(self._training[1])
+
+    @property
+    def class_counts(self) -> tuple[int, ...] | None:
+        if self._task.classes is None:
+            return None
+        counts = torch.bincount(self._training[1], minlength=self._task.classes)
+        return tuple(int(count) for count in counts)
+
+    @property
+    def guess(self) -> float:
+        """A uniform guess among the K classes that this node trains on: ln K for cross-entropy. For
+        a regression: the loss of always answering the training targets' mean.
+        """
+        return self._guess_loss
+
+    def genesis(self) -> Vector:
+        return self._genesis.copy()
+
+    def train(self, vector: Vector, momentum: Vector | None, steps: int, seed: int) -> Training:
+        """`steps` mini-batches of SGD from `vector`; neither argument is changed.
+
+        `seed` is the number of the first mini-batch in this node's endless stream of shuffled
+        epochs. Given the steps made so far, training goes on through the data where it stopped:
+        10 steps from 0 are, bit for bit, 5 from 0 and then 5 from 5 with the returned momentum.
+        Any other number (a hash) is as reproducible, and starts somewhere inside an epoch.
+        `momentum` is float32 [P], None for a fresh start; None is returned where none is used.
+        A node without examples returns 0 steps.
+        """
+        self._use_threads()
+        model = self._model
+        model.load(vector)
+        velocity = self._velocity(momentum)
+        if self._stream is None:
+            return Training(model.vector(), _padded(velocity, vector.size), 0, 0.0)
+        model.module.train()
+        inputs, targets = self._training
+        total = torch.zeros(())
+        for number, rows in enumerate(self._stream.take(seed, steps), start=seed):
+            torch.default_generator.manual_seed(self._noise_seed(number))
+            chosen = torch.from_numpy(rows)
+            loss = self._task.loss(model.module(inputs[chosen]), targets[chosen])
+            loss.backward()  # type: ignore[no-untyped-call]
+            model.descend(velocity, self._lr, self._momentum, self._weight_decay)
+            total += loss.detach()
+        mean = float(total) / steps if steps else 0.0
+        return Training(model.vector(), _padded(velocity, vector.size), steps, mean)
+
+    def held_out(self, vector: Vector) -> Evaluation:
+        """On the held-out examples. Where there are none, nothing speaks for or against a model:
+        its loss is that of a guess, on 0 examples."""
+        inputs, targets = self._held_out
+        if not len(targets):
+            return Evaluation(self._guess_loss, None, 0, self._guess_loss)
+        output = self._output(vector, inputs)
+        return replace(self._judge(output, targets), known_loss=self._known_loss(output, targets))
+
+    def test(self, vector: Vector) -> Evaluation:
+        inputs, targets = self._testing
+        if not len(targets):
+            return Evaluation(self._guess_loss, None, 0)
+        return self._judge(self._output(vector, inputs), targets)
+
+    def metrics(self, vector: Vector) -> dict[str, float]:
+        """All of the task's metrics on the test set; empty where there is none."""
+        if not len(self._testing[1]):
+            return {}
+        return dict(self._task.metrics(self._output(vector, self._testing[0]), self._testing[1]))
+
+    def _output(self, vector: Vector, inputs: Tensor) -> Tensor:
+        self._use_threads()
+        self._model.load(vector)
+        module = self._model.module.eval()
+        with torch.inference_mode():
+            return torch.cat([module(part) for part in torch.split(inputs, EVALUATION_BATCH)])
+
+    def _judge(self, output: Tensor, targets: Tensor) -> Evaluation:
+        with torch.inference_mode():
+            return Evaluation(
+                loss=float(self._task.loss(output, targets)),
+                accuracy=self._task.metrics(output, targets).get("accuracy"),
+                examples=len(targets),
+            )
+
+    def _known_classes(self) -> Tensor | None:
+        """The classes among the training examples; None for a regression or without any."""
+        if self._task.classes is None or not len(self._training[1]):
+            return None
+        known: Tensor = torch.unique(self._training[1])
+        return known
+
+    def _known_loss(self, output: Tensor, targets: Tensor) -> float:
+        with torch.inference_mode():
+            if self._known is None:
+                return float(self._task.loss(output, targets))
+            places = torch.searchsorted(self._known, targets)
+            return float(self._task.loss(output[:, self._known], places))
+
+    def _guess(self) -> float:
+        targets = self._held_out[1]
+        if self._task.classes is None:
+            if not len(targets):
+                return 0.0
+            mean = self._training[1].mean(dim=0).expand_as(targets)
+            return float(self._task.loss(mean, targets))
+        count = self._task.classes if self._known is None else len(self._known)
+        return float(self._task.loss(torch.zeros(count, count), torch.arange(count)))
+
+    def _try_model(self) -> None:
+        """The model takes the inputs and, for a classification, returns one logit per class."""
+        sample = next((x[:2] for x, y in (self._training, self._testing) if len(y)), None)
+        if sample is None or self._task.classes is None:
+            return
+        shape = tuple(self._output(self._genesis, sample).shape)
+        if shape != (len(sample), self._task.classes):
+            raise TaskError(
+                f"for {len(sample)} inputs the model returns {shape}",
+                f"it must return [{len(sample)}, {self._task.classes}]: one logit per class",
+            )
+
+    def _velocity(self, momentum: Vector | None) -> Tensor | None:
+        if not self._momentum:
+            return None
+        if momentum is None:
+            return torch.zeros(self._model.trained)
+        if momentum.shape != self._genesis.shape or momentum.dtype != np.float32:
+            raise ValueError(f"momentum must be float32 {self._genesis.shape}, like the model")
+        return torch.tensor(momentum[: self._model.trained])
+
+    def _noise_seed(self, number: int) -> int:
+        """For dropout and its like, by mini-batch: a resumed run draws what a whole one would."""
+        digest = hashlib.blake2b(f"{self._seed}/{number}".encode(), digest_size=7).digest()
+        return int.from_bytes(digest, "big")
+
+    def _use_threads(self) -> None:
+        # OpenMP keeps the number per thread, and who calls is not known when this is built.
+        if torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)
+
+
+def _checked(task: Task, data: Examples) -> Examples:
+    """The task's examples, or TaskError that says what is wrong with them."""
+    inputs, targets = data
+    if len(inputs) != len(targets):
+        raise TaskError(f"{len(inputs)} inputs and {len(targets)} targets", "one target per input")
+    if inputs.is_floating_point() and not bool(torch.isfinite(inputs).all()):
+        raise TaskError("an input is not a finite number", "fill or drop missing values")
+    if task.classes is None:
+        if not bool(torch.isfinite(targets).all()):
+            raise TaskError("a target is not a finite number", "drop such examples")
+        return inputs, targets.to(torch.float32)
+    if targets.dtype != torch.int64 or targets.dim() != 1:
+        raise TaskError(
+            f"labels are {targets.dtype} {tuple(targets.shape)}", "give int64 of shape [N]"
+        )
+    if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < task.classes:
+        raise TaskError(
+            f"labels go from {int(targets.min())} to {int(targets.max())}",
+            f"they must be 0 .. {task.classes - 1}: the task has {task.classes} classes",
+        )
+    return inputs, targets
+
+
+def _padded(velocity: Tensor | None, size: int) -> Vector | None:
+    """Momentum in the model's own shape: zero where nothing is trained."""
+    if velocity is None:
+        return None
+    padded = np.zeros(size, dtype=np.float32)
+    padded[: velocity.numel()] = velocity.numpy()
+    return padded

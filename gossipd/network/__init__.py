@@ -1,0 +1,1 @@
+"""The network: libp2p and trio live only here, behind `interface`."""

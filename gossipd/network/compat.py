@@ -1,0 +1,95 @@
+"""What this package changes in libp2p 0.8.1, each change with its reason.
+
+`apply` is called once, before the first host, and fails loudly when what a patch needs is not there:
+another version of libp2p must be looked at patch by patch. The regression tests are in
+tests/network/test_traps.py, by the names used here.
+
+Not patches, but uses of libp2p that avoid its traps: `swarm.GuardedSwarm` (250 inbound connections, a
+task that sleeps for ever per past connection, a failing connection that ends the service, no cap per
+address), `host` (explicit security and muxer, time-limited dials of every address, a wrapped stream
+handler), `pipe` (writes are never cancelled), `link` (heartbeat, one of two simultaneous dials).
+"""
+
+import errno
+import socket
+from typing import Any
+
+import trio
+from libp2p import __version__ as libp2p_version
+from libp2p.host.basic_host import BasicHost
+from libp2p.io import msgio
+from libp2p.io.abc import Reader
+from libp2p.io.exceptions import IncompleteReadError
+from libp2p.transport.tcp import tcp
+
+from gossipd.network.sockets import BufferedTCPStream
+
+VERSION = "0.8.1"
+
+
+class IncompatibleLibp2p(RuntimeError):
+    """The installed libp2p is not the one that these patches were written for."""
+
+
+_applied = False
+
+
+def apply() -> None:
+    """Change libp2p, once per process."""
+    global _applied
+    if _applied:
+        return
+    if libp2p_version != VERSION:
+        raise IncompatibleLibp2p(f"libp2p {libp2p_version} is installed, {VERSION} is needed")
+    _replace(msgio, "read_exactly", read_exactly)
+    _replace(tcp, "TrioTCPStream", BufferedTCPStream)
+    _replace(tcp, "_set_reuse_flags", set_reuse_flags)
+    _replace(BasicHost, "_schedule_identify", skip_identify)
+    _applied = True
+
+
+def _replace(owner: Any, name: str, value: object) -> None:
+    if not hasattr(owner, name):
+        raise IncompatibleLibp2p(f"{owner.__name__}.{name} is gone")
+    setattr(owner, name, value)
+
+
+async def read_exactly(reader: Reader, n: int, retry_count: int = 0) -> bytes:
+    """Upstream gives up after 100 pieces, which a Noise message at a small MTU takes.
+
+    Raising the number makes it read an ended stream that many times before it says so: this one
+    ends at the first empty read. `retry_count` has no meaning any more.
+    """
+    buffer = bytearray()
+    while len(buffer) < n:
+        piece = await reader.read(n - len(buffer))
+        if not piece:
+            raise IncompleteReadError(
+                f"the connection ended after {len(buffer)} of {n} bytes", n, len(buffer)
+            )
+        buffer += piece
+    return bytes(buffer)
+
+
+def set_reuse_flags(sock: trio.socket.SocketType) -> None:
+    """Upstream also sets SO_REUSEPORT (for hole punching): two daemons would share one port, each
+    getting half of the other's connections, and neither would be told."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
+def skip_identify(host: BasicHost, peer_id: object, *, reason: str) -> None:
+    """Upstream runs identify both ways on every connection, each on a new stream: over half of a
+    connection's 30-35 CPU-ms. Our own greeting carries what we need; foreign hosts that ask us are
+    still answered."""
+
+
+def port_is_taken(host: str, port: int) -> bool:
+    """Why listening failed: upstream logs the reason and returns False."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False

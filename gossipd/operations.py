@@ -1,0 +1,280 @@
+"""What the operator sees of a running daemon and does to it: the control API's `Operator`."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gossipd import __version__
+from gossipd.config import Config, Paths, check_address
+from gossipd.errors import ExitCode, OperatorError
+from gossipd.identity import Identity
+from gossipd.protocol import events
+from gossipd.runtime.ports import Compute, Learner, StoredModel
+
+if TYPE_CHECKING:
+    from gossipd.daemon import Parts
+
+Document = dict[str, Any]
+
+ALONE_SECONDS = 30.0
+"""How long a daemon may be without peers before `health` says so."""
+
+
+class Operations:
+    """Implements `gossipd.control.operator.Operator` over the daemon's rooms."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        paths: Paths,
+        identity: Identity,
+        parts: "Parts",
+        learner: Learner,
+        compute: Compute,
+        stop: asyncio.Event,
+    ) -> None:
+        self._config = config
+        self._paths = paths
+        self._identity = identity
+        self._parts = parts
+        self._learner = learner
+        self._compute = compute
+        self._stop = stop
+        self._started = time.monotonic()
+        self._alone_since: float | None = self._started
+
+    # --- looking ---------------------------------------------------------------------------------
+
+    def status(self) -> Document:
+        parts, node = self._parts, self._parts.node
+        counters = parts.transport.counters()
+        gossip, exchange = node.gossip, node.exchange.counts
+        return {
+            "peer_id": self._identity.peer_id,
+            "version": __version__,
+            "pid": os.getpid(),
+            "uptime": time.monotonic() - self._started,
+            "home": str(self._paths.home),
+            "mode": self._config.mode,
+            "swarm": parts.swarm.id.hex(),
+            "task": self._learner.task,
+            "addresses": list(parts.transport.addresses),
+            "join": self._join_line(),
+            "network": {
+                "healthy": parts.engine.network_healthy,
+                "detail": parts.engine.network_detail,
+                "restarts": counters.get("restarts", 0),
+                "connected": len(node.peers.admitted()),
+                "known": len(node.peers.table),
+                "bytes_in": counters.get("bytes_in", 0),
+                "bytes_out": counters.get("bytes_out", 0),
+            },
+            "training": {
+                "paused": gossip.paused,
+                "steps": node.view.steps_of(node.me),
+                "cycles": gossip.cycles,
+                "loss": gossip.loss,
+                "examples": self._learner.examples,
+                "class_counts": self._learner.class_counts,
+            },
+            "models": {role: self._model(role) for role in ("base", "head", "serving")},
+            "updates": {
+                "offered": node.offers_sent,
+                "fetched": exchange.fetched,
+                "merged": gossip.merged,
+                "adopted": gossip.adopted,
+                "redundant": exchange.redundant + exchange.duplicate,
+                "refused": exchange.refused,
+                "gated": gossip.gated,
+            },
+            "refused": dict(node.peers.refused),
+            "refused_by_peer": {
+                p.id: dict(p.refused) for p in node.peers.table.values() if p.refused
+            },
+            "errors": dict(parts.engine.errors),
+            "waiting": self._waiting(),
+            "health": self.health(),
+        }
+
+    def _model(self, role: str) -> Document:
+        model: bytes = getattr(self._parts.models.pointers, role)
+        evaluation = self._parts.outbound.evaluations.get(model)
+        return {
+            "hash": model.hex(),
+            "held_out_loss": evaluation.loss if evaluation else None,
+            "held_out_accuracy": evaluation.accuracy if evaluation else None,
+        }
+
+    def _waiting(self) -> list[Document]:
+        now = time.monotonic()
+        return [
+            {
+                "what": wait.what,
+                "whom": wait.whom,
+                "seconds": now - wait.since,
+                "deadline": wait.deadline - now,
+            }
+            for wait in self._parts.waits.open()
+        ]
+
+    def _join_line(self) -> str:
+        addresses = self._parts.transport.addresses
+        if not addresses:
+            return ""
+        reachable = [a for a in addresses if not a.startswith(("/ip4/127.", "/ip6/::1/"))]
+        words = ["gossipd", "start"]
+        if self._config.swarm.id:
+            words += ["--swarm", self._config.swarm.id]
+        if self._config.task.name == "idx":
+            words += ["--data", "DIR"]
+        return " ".join([*words, "--peer", (reachable or list(addresses))[0]])
+
+    def peers(self) -> list[Document]:
+        node = self._parts.node
+        live = {c.peer: c for c in self._parts.transport.connections()}
+        now = time.monotonic()
+        rows = []
+        for peer in node.peers.table.values():
+            connection = live.get(peer.id)
+            record = node.view.record_of(peer.id)
+            waiting = peer.state.value in ("known", "backing-off") and bool(peer.addresses)
+            rows.append(
+                {
+                    "peer_id": peer.id,
+                    "state": peer.state.value,
+                    "address": connection.remote_address
+                    if connection
+                    else next(iter(peer.addresses), None),
+                    "outbound": connection.outbound if connection else None,
+                    "round_trip": connection.round_trip if connection else None,
+                    "steps": node.view.steps_of_peer(peer.id),
+                    "examples": record.record.examples if record else None,
+                    "next_dial_in": max(peer.next_dial - now, 0.0) if waiting else None,
+                    "failures": peer.failures,
+                    "last_error": peer.last_error,
+                    "refused": dict(peer.refused),
+                }
+            )
+        return rows
+
+    def models(self) -> list[Document]:
+        pointers = self._parts.models.pointers
+        roles = {pointers.base: "base", pointers.serving: "serving", pointers.head: "head"}
+        rows = []
+        for stored in self._parts.store.models():
+            rows.append(
+                {
+                    "hash": stored.model.hex(),
+                    "role": roles.get(stored.model, "other"),
+                    "author": self._author_of(stored),
+                    "created": stored.created,
+                    "lineage": {author.hex(): steps for author, steps in stored.lineage.items()},
+                    "held_out_loss": stored.loss,
+                    "held_out_accuracy": stored.accuracy,
+                    "size": self._parts.models.layout.parameters * 4,
+                }
+            )
+        return rows
+
+    def _author_of(self, stored: StoredModel) -> str | None:
+        """Who signed a model's update; the own id for averages, which nobody signs."""
+        if stored.update is None:
+            return self._identity.peer_id
+        sealed = self._parts.store.load_manifest(stored.update)
+        return None if sealed is None else self._parts.documents.open_manifest(sealed).author
+
+    def identity(self) -> Document:
+        return {
+            "peer_id": self._identity.peer_id,
+            "public_key": self._identity.public_key.hex(),
+            "addresses": list(self._parts.transport.addresses),
+        }
+
+    def health(self) -> list[Document]:
+        node, engine = self._parts.node, self._parts.engine
+        found: list[Document] = []
+
+        def warn(code: str, severity: str, text: str, fix: str) -> None:
+            found.append({"code": code, "severity": severity, "text": text, "fix": fix})
+
+        if node.identity_in_use:
+            warn(
+                "identity-in-use",
+                "error",
+                "another daemon signs with this key, or this state is an old copy; nothing is "
+                "published any more",
+                "give one of the two a home of its own, or delete state.db here to begin a new "
+                "incarnation",
+            )
+        if not engine.network_healthy:
+            warn("network-down", "error", engine.network_detail, "it restarts by itself; see logs")
+        if engine.errors.get("storage"):
+            warn(
+                "storage-failing",
+                "error",
+                f"{engine.errors['storage']} writes failed",
+                "make room on the disk or check its permissions",
+            )
+        if node.gossip.last_failure is not None:
+            warn("learning-failed", "warning", node.gossip.last_failure, "see `gossipd events`")
+        now = time.monotonic()
+        if node.peers.admitted():
+            self._alone_since = None
+        else:
+            self._alone_since = self._alone_since or now
+            if now - self._alone_since > ALONE_SECONDS:
+                warn("alone", "warning", "no peer is connected", "gossipd peers add ADDRESS")
+        return found
+
+    # --- doing -----------------------------------------------------------------------------------
+
+    async def add_peer(self, address: str) -> Document:
+        peer = check_address(address)
+        if peer == self._identity.peer_id:
+            raise OperatorError(
+                "own-address", "that is this daemon itself", "give another's", ExitCode.USAGE
+            )
+        self._parts.engine.feed(events.Discovered(peer, (address,), "operator"))
+        return {"peer_id": peer, "address": address}
+
+    async def remove_peer(self, peer: str) -> Document:
+        if peer not in self._parts.node.peers.table:
+            raise OperatorError(
+                "unknown-peer", f"no peer {peer!r}", "`gossipd peers ls` lists them"
+            )
+        self._parts.engine.feed(events.Forgotten(peer))
+        return {"peer_id": peer}
+
+    async def evaluate(self) -> Document:
+        model = self._parts.models.pointers.serving
+        result = await self._compute.run(lambda: self._learner.test(self._parts.models.get(model)))
+        return {
+            "hash": model.hex(),
+            "loss": result.loss,
+            "accuracy": result.accuracy,
+            "examples": result.examples,
+        }
+
+    async def export(self, role: str, path: str) -> Document:
+        model: bytes = getattr(self._parts.models.pointers, role)
+        size = await self._compute.run(
+            lambda: self._parts.store.export(
+                Path(path), self._parts.models.get(model), self._parts.models.layout
+            )
+        )
+        return {"hash": model.hex(), "role": role, "path": path, "size": size}
+
+    def pause(self) -> Document:
+        self._parts.engine.feed(events.SetPaused(True))
+        return {"paused": True}
+
+    def resume(self) -> Document:
+        self._parts.engine.feed(events.SetPaused(False))
+        return {"paused": False}
+
+    def stop(self) -> Document:
+        self._stop.set()
+        return {"pid": os.getpid()}

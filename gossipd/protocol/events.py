@@ -1,0 +1,292 @@
+"""What goes into the core and what comes out of it, as frozen values: a run is a log of these."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from gossipd.wire.messages import (
+    AnyMessage,
+    Request,
+    Response,
+    SignedClaim,
+    SignedRecord,
+    Update,
+)
+
+SignedDocument = SignedRecord | SignedClaim | Update
+
+# --- events: what happened -----------------------------------------------------------------------
+
+
+class Started(Struct, frozen=True):
+    """The transport listens; `record` is what this node says of itself."""
+
+    record: SignedRecord
+    claim: SignedClaim
+
+
+class RecordChanged(Struct, frozen=True):
+    """This node's addresses or data changed and it has signed a new record."""
+
+    record: SignedRecord
+
+
+class TimerFired(Struct, frozen=True):
+    key: str
+
+
+class Discovered(Struct, frozen=True):
+    """Somebody (mDNS, the operator, storage) knows where a peer may be."""
+
+    peer: str
+    addresses: tuple[str, ...]
+    source: Literal["operator", "mdns", "storage"]
+
+
+class Forgotten(Struct, frozen=True):
+    """The operator wants no more of this peer."""
+
+    peer: str
+
+
+class Connected(Struct, frozen=True):
+    peer: str
+    address: str
+    outbound: bool
+
+
+class DialFailed(Struct, frozen=True):
+    peer: str
+    reason: str
+
+
+class Disconnected(Struct, frozen=True):
+    peer: str
+    reason: str
+
+
+class Requested(Struct, frozen=True):
+    """A peer asks. `documents`: what its message carried, signatures already checked."""
+
+    peer: str
+    token: int
+    message: Request
+    documents: tuple[SignedDocument, ...] = ()
+
+
+class Answered(Struct, frozen=True):
+    """A peer answered request number `request`."""
+
+    peer: str
+    request: int
+    message: Response
+    documents: tuple[SignedDocument, ...] = ()
+
+
+class RequestFailed(Struct, frozen=True):
+    peer: str
+    request: int
+    reason: str
+
+
+class Misbehaved(Struct, frozen=True):
+    """A peer sent what must not be (bad signature, malformed, wrong size …)."""
+
+    peer: str
+    reason: str
+
+
+class Arrived(Struct, frozen=True):
+    """An update's body came, its hashes hold, it decodes to the model that its manifest names."""
+
+    peer: str
+    update: Update
+
+
+class FetchFailed(Struct, frozen=True):
+    """A body did not come, or is not what its manifest says (`blame`: who is at fault)."""
+
+    peer: str
+    update: Update
+    reason: str
+    blame: Literal["nobody", "carrier", "author"]
+
+
+class Trained(Struct, frozen=True):
+    """Local training made and committed a new head."""
+
+    head: Update
+    claim: SignedClaim
+    loss: float
+
+
+class Merged(Struct, frozen=True):
+    """A merge or an adoption made and committed a new base, which is the head until training."""
+
+    head: Update
+
+
+class LearningFailed(Struct, frozen=True):
+    """What `Train` or `Merge` asked for did not happen; the models stay what they were."""
+
+    task: Literal["train", "merge"]
+    reason: str
+    gate: bool = False
+    """True when the gate refused the candidate."""
+
+
+class ServingPublished(Struct, frozen=True):
+    """The serving model can be offered; None when there is none."""
+
+    update: Update | None
+
+
+class SetPaused(Struct, frozen=True):
+    paused: bool
+
+
+Event = (
+    Started
+    | RecordChanged
+    | TimerFired
+    | Discovered
+    | Forgotten
+    | Connected
+    | DialFailed
+    | Disconnected
+    | Requested
+    | Answered
+    | RequestFailed
+    | Misbehaved
+    | Arrived
+    | FetchFailed
+    | Trained
+    | Merged
+    | LearningFailed
+    | ServingPublished
+    | SetPaused
+)
+
+# --- outputs: what shall be done -----------------------------------------------------------------
+
+
+class SetTimer(Struct, frozen=True):
+    """Fire `TimerFired(key)` at `at`; replaces a timer of the same key."""
+
+    key: str
+    at: float
+
+
+class CancelTimer(Struct, frozen=True):
+    key: str
+
+
+class Dial(Struct, frozen=True):
+    peer: str
+    addresses: tuple[str, ...]
+
+
+class Disconnect(Struct, frozen=True):
+    peer: str
+    reason: str
+
+
+class Ask(Struct, frozen=True):
+    """Send a request; exactly one `Answered` or `RequestFailed` with this number follows."""
+
+    peer: str
+    request: int
+    message: AnyMessage
+
+
+class Answer(Struct, frozen=True):
+    token: int
+    message: AnyMessage
+
+
+class Fetch(Struct, frozen=True):
+    """Get the body from `peer`; `Arrived` or `FetchFailed` follows."""
+
+    peer: str
+    update: Update
+
+
+class Train(Struct, frozen=True):
+    """`steps` mini-batches from the head. `fold`: the new head enters the serving average, since
+    no merge has since the last training."""
+
+    lineage: dict[bytes, int]
+    """Lineage of the head that training starts from."""
+    steps: int
+    fold: bool
+
+
+class Side(Struct, frozen=True):
+    """One input of a merge; `update` is None for the own head."""
+
+    update: Update | None
+    examples: int
+    """Examples of the authors of whom this side holds more steps than the other."""
+    class_counts: tuple[int, ...] | None
+    serving: Update | None = None
+
+
+class Merge(Struct, frozen=True):
+    """Make one model of several, pass it through the gate, commit it as base and head.
+
+    `rule`: "adopt" takes the only side as it is; "buffer" averages with the own model's self weight
+    (ALGORITHMS: variance-corrected averaging); "concurrent" weighs sides by what they have learnt.
+    """
+
+    rule: Literal["adopt", "buffer", "concurrent"]
+    sides: tuple[Side, ...]
+    lineage: dict[bytes, int]
+
+
+class PublishServing(Struct, frozen=True):
+    """Make the serving model offerable; `ServingPublished` follows."""
+
+    lineage: dict[bytes, int]
+
+
+class Remember(Struct, frozen=True):
+    peer: str
+    addresses: tuple[str, ...]
+    record: bytes | None = None
+
+
+class Forget(Struct, frozen=True):
+    peer: str
+
+
+class KeepEvidence(Struct, frozen=True):
+    """Two documents that contradict each other, both signed by `peer`."""
+
+    peer: str
+    first: bytes
+    second: bytes
+
+
+class Report(Struct, frozen=True):
+    """Something that people may want to know; goes to the event stream and the log."""
+
+    kind: str
+    fields: dict[str, str | int | float | bool | None]
+
+
+Output = (
+    SetTimer
+    | CancelTimer
+    | Dial
+    | Disconnect
+    | Ask
+    | Answer
+    | Fetch
+    | Train
+    | Merge
+    | PublishServing
+    | Remember
+    | Forget
+    | KeepEvidence
+    | Report
+)

@@ -1,0 +1,279 @@
+"""The one loop: what happens goes into the core, what the core wants is done through the ports.
+
+Every output that takes time runs as a named task that ends in exactly one event; an exception in
+one of them is this room's outer door: counted, logged, and turned into the failure event that the
+core expects, so that it never waits for an answer that cannot come.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+from gossipd.network.interface import Handlers, NetworkError, Transport
+from gossipd.protocol import events
+from gossipd.protocol.events import Event, Output
+from gossipd.protocol.node import Node
+from gossipd.runtime.documents import Documents
+from gossipd.runtime.inbound import Inbound
+from gossipd.runtime.outbound import Outbound
+from gossipd.runtime.ports import Clock, Store
+from gossipd.runtime.waits import Waits
+from gossipd.wire.errors import WireError
+from gossipd.wire.framing import encode_message
+from gossipd.wire.messages import AnyMessage, Refused
+
+ANSWER_SECONDS = 30.0
+"""How long a peer's request may wait: only one for a serving model is not answered at once."""
+
+
+class Log(Protocol):
+    """What the runtime says to people: `structlog` has this shape."""
+
+    def debug(self, event: str, **fields: Any) -> Any: ...
+    def info(self, event: str, **fields: Any) -> Any: ...
+    def warning(self, event: str, **fields: Any) -> Any: ...
+    def exception(self, event: str, **fields: Any) -> Any: ...
+
+
+class Engine:
+    """Runs one node."""
+
+    def __init__(
+        self,
+        *,
+        node: Node,
+        transport: Transport,
+        inbound: Inbound,
+        outbound: Outbound,
+        documents: Documents,
+        store: Store,
+        clock: Clock,
+        waits: Waits,
+        report: Callable[[str, dict[str, Any]], None],
+        log: Log,
+        request_timeout: float,
+        dial_timeout: float,
+    ) -> None:
+        self.node = node
+        self._transport = transport
+        self._inbound = inbound
+        self._outbound = outbound
+        self._documents = documents
+        self._store = store
+        self._clock = clock
+        self._waits = waits
+        self._report = report
+        self._log = log
+        self._request_timeout = request_timeout
+        self._dial_timeout = dial_timeout
+        self.errors: Counter[str] = Counter()
+        """Exceptions at this room's outer door, by task."""
+        self.network_healthy = True
+        self.network_detail = ""
+        self._events: deque[Event] = deque()
+        self._draining = False
+        self._stopping = False
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._answers: dict[int, asyncio.Future[AnyMessage]] = {}
+        self._next_token = 0
+        self._do: dict[type[Any], Callable[[Any], None]] = {
+            events.SetTimer: self._set_timer,
+            events.CancelTimer: self._cancel_timer,
+            events.Dial: self._dial,
+            events.Disconnect: self._disconnect,
+            events.Ask: self._ask,
+            events.Answer: self._answer,
+            events.Fetch: lambda o: self._spawn(
+                "fetch",
+                self._inbound.receive(o),
+                events.FetchFailed(o.peer, o.update, "internal", "nobody"),
+            ),
+            events.Train: lambda o: self._spawn(
+                "train", self._outbound.train(o), events.LearningFailed("train", "internal")
+            ),
+            events.Merge: lambda o: self._spawn(
+                "merge", self._inbound.merge(o), events.LearningFailed("merge", "internal")
+            ),
+            events.PublishServing: lambda o: self._spawn(
+                "publish", self._outbound.publish_serving(o), events.ServingPublished(None)
+            ),
+            events.Remember: lambda o: self._store.save_peer(o.peer, o.addresses, o.record),
+            events.Forget: lambda o: self._store.forget_peer(o.peer),
+            events.KeepEvidence: lambda o: self._store.append_evidence(o.peer, o.first, o.second),
+            events.Report: lambda o: self._report(o.kind, o.fields),
+        }
+
+    # --- life ------------------------------------------------------------------------------------
+
+    async def start(self, started: Callable[[Sequence[str]], events.Started]) -> None:
+        """Listen, then begin. `started` makes the first event of the addresses listened on."""
+        await self._transport.start(
+            Handlers(
+                connected=lambda p, a, out: self.feed(events.Connected(p, a, out)),
+                disconnected=lambda p, why: self.feed(events.Disconnected(p, why)),
+                request=self._on_request,
+                blob=self._on_blob,
+                discovered=lambda p, a: self.feed(events.Discovered(p, tuple(a), "mdns")),
+                refused=lambda whom, why: self.feed(events.Misbehaved(whom, why)),
+                health=self._on_health,
+            )
+        )
+        self.feed(started(self._transport.addresses))
+
+    async def stop(self) -> None:
+        """No more events; tasks are cancelled, the transport closes. Ends within its deadline."""
+        self._stopping = True
+        for timer in self._timers.values():
+            timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=10.0)
+        for answer in self._answers.values():
+            answer.cancel()
+        await self._transport.stop()
+
+    def feed(self, event: Event) -> None:
+        """Hand an event to the core and do what it wants. Outputs may feed further events."""
+        self._events.append(event)
+        if self._draining or self._stopping:
+            return
+        self._draining = True
+        try:
+            while self._events:
+                for output in self.node.handle(self._events.popleft(), self._clock.now()):
+                    self._perform(output)
+        finally:
+            self._draining = False
+
+    def _perform(self, output: Output) -> None:
+        try:
+            self._do[type(output)](output)
+        except OSError as error:
+            self.errors["storage"] += 1
+            self._log.warning("storage failed", output=type(output).__name__, error=str(error))
+
+    def _spawn(
+        self, name: str, work: Coroutine[Any, Any, Event | None], otherwise: Event | None
+    ) -> None:
+        """Run `work` beside the loop; feed the event it ends in, or `otherwise` if it breaks."""
+        task = asyncio.create_task(self._guard(name, work, otherwise), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guard(
+        self, name: str, work: Coroutine[Any, Any, Event | None], otherwise: Event | None
+    ) -> None:
+        try:
+            event = await work
+        except Exception:  # noqa: BLE001 - the room's outer door
+            self.errors[name] += 1
+            self._log.exception("unexpected error", task=name)
+            event = otherwise
+        if event is not None:
+            self.feed(event)
+
+    # --- timers ----------------------------------------------------------------------------------
+
+    def _set_timer(self, output: events.SetTimer) -> None:
+        self._cancel_timer(events.CancelTimer(output.key))
+        delay = max(output.at - self._clock.now(), 0.0)
+        loop = asyncio.get_running_loop()
+        self._timers[output.key] = loop.call_later(delay, self._fire, output.key)
+
+    def _cancel_timer(self, output: events.CancelTimer) -> None:
+        timer = self._timers.pop(output.key, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _fire(self, key: str) -> None:
+        del self._timers[key]
+        self.feed(events.TimerFired(key))
+
+    # --- talking to peers ------------------------------------------------------------------------
+
+    def _dial(self, output: events.Dial) -> None:
+        async def work() -> Event | None:
+            try:
+                await self._waits.until(
+                    "dial",
+                    output.peer,
+                    self._dial_timeout * (1 + len(output.addresses)),
+                    self._transport.dial(output.peer, output.addresses, self._dial_timeout),
+                )
+            except NetworkError as error:
+                return events.DialFailed(output.peer, str(error))
+            except TimeoutError:
+                return events.DialFailed(output.peer, "timeout")
+            return None
+
+        self._spawn("dial", work(), events.DialFailed(output.peer, "internal"))
+
+    def _disconnect(self, output: events.Disconnect) -> None:
+        async def work() -> None:
+            await self._transport.disconnect(output.peer, output.reason)
+
+        self._spawn("disconnect", work(), None)
+
+    def _ask(self, output: events.Ask) -> None:
+        peer, number = output.peer, output.request
+
+        async def work() -> Event:
+            try:
+                payload = await self._waits.until(
+                    type(output.message).__name__.lower(),
+                    peer,
+                    self._request_timeout + 1.0,
+                    self._transport.request(
+                        peer, encode_message(output.message), self._request_timeout
+                    ),
+                )
+                message, documents = self._documents.open_response(payload)
+            except NetworkError as error:
+                return events.RequestFailed(peer, number, error.reason)
+            except TimeoutError:
+                return events.RequestFailed(peer, number, "timeout")
+            except WireError as error:
+                self._log.info("bad answer", peer=peer, reason=error.reason, detail=error.detail)
+                self.feed(events.Misbehaved(peer, error.reason))
+                return events.RequestFailed(peer, number, error.reason)
+            return events.Answered(peer, number, message, documents)
+
+        self._spawn("ask", work(), events.RequestFailed(peer, number, "internal"))
+
+    async def _on_request(self, peer: str, payload: bytes) -> bytes:
+        """A peer's request: checked, put to the core, answered within a deadline."""
+        try:
+            message, documents = self._documents.open_request(payload)
+        except WireError as error:
+            self._log.info("bad request", peer=peer, reason=error.reason, detail=error.detail)
+            self.feed(events.Misbehaved(peer, error.reason))
+            return encode_message(Refused(code=error.reason, reason=error.detail[:256]))
+        token = self._next_token = self._next_token + 1
+        answer: asyncio.Future[AnyMessage] = asyncio.get_running_loop().create_future()
+        self._answers[token] = answer
+        try:
+            self.feed(events.Requested(peer, token, message, documents))
+            return encode_message(await asyncio.wait_for(answer, ANSWER_SECONDS))
+        except TimeoutError:
+            self.errors["answer-timeout"] += 1
+            return encode_message(Refused(code="busy", reason="no answer in time"))
+        finally:
+            del self._answers[token]
+
+    def _answer(self, output: events.Answer) -> None:
+        answer = self._answers.get(output.token)
+        if answer is not None and not answer.done():
+            answer.set_result(output.message)
+
+    async def _on_blob(self, peer: str, key: bytes) -> bytes | None:
+        if not self.node.peers.is_admitted(peer):
+            self.feed(events.Misbehaved(peer, "hello-first"))
+            return None
+        return await self._outbound.body(key)
+
+    def _on_health(self, healthy: bool, detail: str) -> None:
+        self.network_healthy, self.network_detail = healthy, detail
+        self._report("network-up" if healthy else "network-down", {"detail": detail})

@@ -1,0 +1,245 @@
+"""An update's whole way in: receive, verify, decode, merge, gate, commit, tell the core.
+
+`receive` ends when the model is known here and the core may use it; `merge` begins when the core
+decided to. Between the two an update only waits. The same code serves daemon and simulator.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Literal
+
+from gossipd.averaging.concurrent import Side as WeighedSide
+from gossipd.averaging.concurrent import merge_concurrent
+from gossipd.averaging.mean import mean
+from gossipd.averaging.variance import variance_corrected
+from gossipd.network.interface import NetworkError, TransferInterrupted, Transport
+from gossipd.protocol.events import Arrived, Fetch, FetchFailed, LearningFailed, Merge, Merged
+from gossipd.runtime import gate
+from gossipd.runtime.models import Models
+from gossipd.runtime.outbound import Outbound, chunk_hashes
+from gossipd.runtime.ports import Compute, Evaluation, Learner, Pointers, Store, Vector
+from gossipd.runtime.waits import Waits
+from gossipd.tensors.codecs import CodecError
+from gossipd.wire import limits
+from gossipd.wire.errors import WireError
+from gossipd.wire.messages import Update
+
+RESUMES = 3
+"""How often one fetch is taken up again where it stopped, before it is given up."""
+PARTIALS = 8
+"""Broken-off bodies that are kept for a later attempt, from whatever peer."""
+
+Averaging = Literal["variance_corrected", "mean"]
+
+
+class GateRefusedError(Exception):
+    """The gate's verdict, on its way out of the compute worker."""
+
+
+@dataclass(slots=True)
+class _Partial:
+    buffer: bytearray
+    received: int
+
+
+class Inbound:
+    """Takes in what others have made."""
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        models: Models,
+        outbound: Outbound,
+        learner: Learner,
+        store: Store,
+        compute: Compute,
+        waits: Waits,
+        averaging: Averaging,
+        self_weight: float,
+        progress_timeout: float,
+    ) -> None:
+        self._transport = transport
+        self._models = models
+        self._outbound = outbound
+        self._learner = learner
+        self._store = store
+        self._compute = compute
+        self._waits = waits
+        self._averaging = averaging
+        self._self_weight = self_weight
+        self._progress_timeout = progress_timeout
+        self._partials: OrderedDict[bytes, _Partial] = OrderedDict()
+        self._in_flight = 0
+
+    # --- receive, verify, decode -----------------------------------------------------------------
+
+    async def receive(self, plan: Fetch) -> Arrived | FetchFailed:
+        """Get the body of a judged update and make its model known."""
+        peer, update = plan.peer, plan.update
+        manifest = update.manifest
+        if self._in_flight + manifest.body_size > limits.FETCH_BYTES_IN_FLIGHT:
+            return FetchFailed(peer, update, "too-much-in-flight", "nobody")
+        self._in_flight += manifest.body_size
+        try:
+            body = self._store.load_body(update.id)
+            if body is None:
+                body = await self._fetch(peer, update)
+                if await self._compute.run(chunk_hashes, body) != manifest.chunks:
+                    return FetchFailed(peer, update, "bad-chunk", "carrier")
+            await self._compute.run(self._take, update, body)
+        except NetworkError as error:
+            return FetchFailed(peer, update, f"fetch-{error.reason}", "nobody")
+        except WireError as error:
+            return FetchFailed(peer, update, error.reason, "author")
+        except OSError:
+            return FetchFailed(peer, update, "storage", "nobody")
+        finally:
+            self._in_flight -= manifest.body_size
+        return Arrived(peer, update)
+
+    async def _fetch(self, peer: str, update: Update) -> bytes:
+        """The body's bytes, resumed where an earlier attempt stopped."""
+        size = update.manifest.body_size
+        partial = self._partials.pop(update.id, None) or _Partial(bytearray(size), 0)
+        deadline = self._progress_timeout * (2 + len(update.manifest.chunks))
+        for attempt in range(RESUMES):
+            fetch = self._transport.fetch_blob(
+                peer,
+                update.id,
+                memoryview(partial.buffer),
+                partial.received,
+                self._progress_timeout,
+            )
+            try:
+                await self._waits.until("update", peer, deadline, fetch)
+            except TransferInterrupted as error:
+                partial.received = max(error.received, partial.received)
+                if error.reason in ("gone", "wrong-size") or attempt == RESUMES - 1:
+                    self._keep(update.id, partial)
+                    raise
+            except TimeoutError:
+                raise NetworkError("timeout") from None
+            else:
+                return bytes(partial.buffer)
+        raise AssertionError("unreachable")
+
+    def _keep(self, update_id: bytes, partial: _Partial) -> None:
+        if 0 < partial.received < len(partial.buffer):
+            self._partials[update_id] = partial
+            while len(self._partials) > PARTIALS:
+                self._partials.popitem(last=False)
+
+    def _take(self, update: Update, body: bytes) -> None:
+        self._models.decode(update.manifest, body)
+        self._store.save_update(update.id, update.author, update.envelope, body)
+
+    # --- merge, gate, commit ---------------------------------------------------------------------
+
+    async def merge(self, plan: Merge) -> Merged | LearningFailed:
+        """Make one model of several and stand on it, if the gate lets it pass."""
+        try:
+            update, serving = await self._compute.run(self._merge, plan)
+        except GateRefusedError as refused:
+            return LearningFailed("merge", str(refused), gate=True)
+        except (CodecError, WireError) as error:
+            return LearningFailed("merge", error.reason)
+        except (OSError, LookupError) as error:
+            return LearningFailed("merge", str(error))
+        model = update.manifest.model
+        self._outbound.commit(
+            Pointers(
+                base=model,
+                head=model,
+                serving=serving,
+                momentum=self._models.momentum is not None,
+            ),
+            update,
+        )
+        return Merged(update)
+
+    def _merge(self, plan: Merge) -> tuple[Update, bytes]:
+        """In the compute worker: (the new base's update, content hash of the serving model)."""
+        vectors = [self._vector(side.update) for side in plan.sides]
+        candidate = self._combine(plan, vectors)
+        evaluation = self._judge(candidate)
+        if plan.rule == "adopt":
+            adopted = plan.sides[0].update
+            assert adopted is not None, "nobody adopts the own model"
+            update, base = adopted, candidate
+            self._outbound.evaluations[adopted.manifest.model] = evaluation
+        else:
+            update = self._outbound.publish(
+                candidate,
+                role="head",
+                lineage=plan.lineage,
+                steps=plan.lineage.get(self._outbound.me, 0),
+                evaluation=evaluation,
+            )
+            base = self._models.get(update.manifest.model)
+        self._store.save_vector(update.manifest.model, base)
+        if self._models.momentum is not None:
+            self._store.save_momentum(update.manifest.model, self._models.momentum)
+        return update, self._serving(plan, base)
+
+    def _vector(self, update: Update | None) -> Vector:
+        """A side's vector; None stands for the own head."""
+        if update is None:
+            return self._models.get(self._models.pointers.head)
+        vector = self._models.find(update.manifest.model)
+        if vector is None:
+            body = self._store.load_body(update.id)
+            if body is None:
+                raise LookupError(f"the body of update {update.id.hex()[:16]} is gone")
+            self._models.decode(update.manifest, body)
+            vector = self._models.get(update.manifest.model)
+        return vector
+
+    def _combine(self, plan: Merge, vectors: list[Vector]) -> Vector:
+        if plan.rule == "adopt":
+            return vectors[0]
+        layout = self._models.layout
+        declared = [s.update.manifest.variances if s.update else None for s in plan.sides]
+        if plan.rule == "concurrent":
+            return self._weigh(plan, vectors)
+        own = vectors[0] if plan.sides[0].update is None else None
+        received = vectors if own is None else vectors[1:]
+        if self._averaging == "mean":
+            merged = mean(received)
+            if own is None:
+                return merged
+            return mean([own, merged], [self._self_weight, 1.0 - self._self_weight])
+        declared = declared if own is None else declared[1:]
+        return variance_corrected(
+            layout, own, received, self_weight=self._self_weight, declared=declared
+        )
+
+    def _weigh(self, plan: Merge, vectors: list[Vector]) -> Vector:
+        sides = [
+            WeighedSide(vector, side.examples, side.class_counts)
+            for vector, side in zip(vectors, plan.sides, strict=True)
+        ]
+        return merge_concurrent(self._models.layout, sides, average=self._averaging)
+
+    def _judge(self, candidate: Vector) -> Evaluation:
+        evaluation = self._learner.held_out(candidate)
+        head = self._models.pointers.head
+        own = self._outbound.evaluations.get(head)
+        if own is None:
+            own = self._learner.held_out(self._models.get(head))
+            self._outbound.evaluations[head] = own
+        reason = gate.refusal(evaluation, own, self._learner.guess)
+        if reason is not None:
+            raise GateRefusedError(reason)
+        return evaluation
+
+    def _serving(self, plan: Merge, base: Vector) -> bytes:
+        """The serving model after a merge: islands' serving models are merged by the same rule."""
+        theirs = [side.serving for side in plan.sides if side.serving is not None]
+        if not theirs:
+            return self._outbound.fold(base)
+        other = self._vector(theirs[0])
+        if plan.rule == "adopt":
+            return self._outbound.save(other)
+        own = self._models.get(self._models.pointers.serving)
+        return self._outbound.save(self._weigh(plan, [own, other]))

@@ -1,0 +1,65 @@
+"""What the core knows of the swarm, between two lives of the daemon.
+
+Saved now and then: what is lost in a crash is asked for again. Models, counters and peers are not
+in here; they are committed when they change.
+"""
+
+import msgspec
+
+from gossipd.protocol.node import Node
+from gossipd.runtime.documents import Documents
+from gossipd.runtime.ports import Store, StoredModel
+from gossipd.wire.errors import WireError
+from gossipd.wire.framing import pack
+from gossipd.wire.messages import SignedClaim, SignedRecord, Update
+
+
+class SwarmState(msgspec.Struct, frozen=True):
+    records: tuple[bytes, ...] = ()
+    claims: tuple[bytes, ...] = ()
+    port: int = 0
+    """The port listened on last, so that remembered addresses stay true."""
+
+
+def save(node: Node, store: Store, port: int) -> None:
+    state = SwarmState(
+        records=tuple(signed.envelope for signed in node.view.records()),
+        claims=tuple(signed.envelope for signed in node.view.claims()),
+        port=port,
+    )
+    store.save_state(pack(state))
+
+
+def load(store: Store) -> SwarmState:
+    """The saved state; an empty one when there is none or it cannot be read."""
+    raw = store.state()
+    if raw is None:
+        return SwarmState()
+    try:
+        return msgspec.msgpack.decode(raw, type=SwarmState)
+    except msgspec.MsgspecError:
+        return SwarmState()
+
+
+def restore(
+    node: Node, state: SwarmState, head: StoredModel | None, documents: Documents, store: Store
+) -> None:
+    """Put the node where it stood. Documents that no longer verify are left out."""
+    records: list[SignedRecord] = []
+    claims: list[SignedClaim] = []
+    for sealed in state.records:
+        try:
+            records.append(documents.open_record(sealed))
+        except WireError:
+            continue
+    for sealed in state.claims:
+        try:
+            claims.append(documents.open_claim(sealed))
+        except WireError:
+            continue
+    update: Update | None = None
+    if head is not None and head.update is not None:
+        sealed_head = store.load_manifest(head.update)
+        if sealed_head is not None:
+            update = documents.open_manifest(sealed_head)
+    node.restore(update, records, claims)

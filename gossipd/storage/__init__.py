@@ -1,0 +1,1 @@
+"""What stays: SQLite and model files. The disk lives only here."""

@@ -1,0 +1,78 @@
+"""Files that are there whole or not at all, whatever happens to the process or the power.
+
+A file is written under a temporary name beside its place, synced, and put there in one step; then
+its directory is synced, since a name is data of the directory. The standard library only:
+`gossipd.config` and `gossipd.identity` use this too.
+"""
+
+import contextlib
+import itertools
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+TEMPORARY = ".tmp"
+"""How a file's name ends while it is being written; what a crash leaves of it can be removed."""
+
+_numbers = itertools.count()
+
+
+def replace(path: Path, *parts: bytes | memoryview, mode: int = 0o600) -> None:
+    """Make `path` hold `parts`, one after the other. OSError leaves what was there before."""
+    _write(path, parts, mode, os.replace)
+
+
+def create(path: Path, *parts: bytes | memoryview, mode: int = 0o600) -> None:
+    """As `replace`, but FileExistsError when something is there, however late it came."""
+
+    def link(temporary: Path, place: Path) -> None:
+        os.link(temporary, place)
+        os.unlink(temporary)
+
+    _write(path, parts, mode, link)
+
+
+def make_private_directory(path: Path) -> None:
+    """Make a directory of mode 0700, and what is missing above it. One that exists stays as is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+        sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(
+    path: Path,
+    parts: tuple[bytes | memoryview, ...],
+    mode: int,
+    put: Callable[[Path, Path], None],
+) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{next(_numbers)}{TEMPORARY}")
+    # O_EXCL: never through a link or into a file that somebody else put there.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        try:
+            for part in parts:
+                _write_all(descriptor, memoryview(part).cast("B"))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        put(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    sync_directory(path.parent)
+
+
+def _write_all(descriptor: int, data: memoryview) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]

@@ -1,0 +1,1 @@
+"""Parameters <-> flat vector <-> bytes: layout, hashes, codecs. Pure numpy."""

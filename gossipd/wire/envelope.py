@@ -1,0 +1,109 @@
+"""What is relayed is signed: msgpack [version, type, payload, public key, signature].
+
+The Ed25519 signature covers "gossipd/1/" || type || 0x00 || swarm id || payload, so a document of
+one type or swarm can never be taken for one of another. Whoever carries an envelope passes on the
+author's signature unchanged.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, NamedTuple, TypeVar
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from msgspec import Meta, Struct
+
+from gossipd.wire import limits
+from gossipd.wire.errors import WireError
+from gossipd.wire.framing import pack, unpack
+from gossipd.wire.identifiers import digest, peer_id_of
+from gossipd.wire.messages import (
+    VERSION,
+    Document,
+    Manifest,
+    PeerRecord,
+    SignedClaim,
+    SignedRecord,
+    StepClaim,
+    Update,
+)
+
+_TYPES: dict[type[Document], str] = {
+    PeerRecord: "record",
+    StepClaim: "claim",
+    Manifest: "manifest",
+}
+
+D = TypeVar("D", PeerRecord, StepClaim, Manifest)
+
+
+class Signer(NamedTuple):
+    """Whoever holds the private key: its public half and a way to sign."""
+
+    public_key: bytes
+    sign: Callable[[bytes], bytes]
+
+
+class _Envelope(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    version: int
+    type: Annotated[str, Meta(max_length=32)]
+    payload: bytes
+    public_key: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
+
+
+def seal(document: Document, swarm: bytes, signer: Signer) -> bytes:
+    """The signed envelope of a document."""
+    kind = _TYPES[type(document)]
+    payload = pack(document)
+    signature = signer.sign(_signed_bytes(kind, swarm, payload))
+    envelope = pack(_Envelope(VERSION, kind, payload, signer.public_key, signature))
+    if len(envelope) > limits.ENVELOPE_BYTES:
+        raise ValueError(f"{kind} of {len(envelope)} bytes exceeds the envelope limit")
+    return envelope
+
+
+def open_record(envelope: bytes, swarm: bytes) -> SignedRecord:
+    author, record, _ = _open(envelope, swarm, PeerRecord)
+    return SignedRecord(author, record, envelope)
+
+
+def open_claim(envelope: bytes, swarm: bytes) -> SignedClaim:
+    author, claim, _ = _open(envelope, swarm, StepClaim)
+    return SignedClaim(author, claim, envelope)
+
+
+def open_manifest(envelope: bytes, swarm: bytes) -> Update:
+    """A verified update: signature, types and sizes hold; what it claims is the core's to judge.
+
+    Raises WireError: "too-large", "malformed", "version", "bad-signature", "foreign-swarm",
+    "bad-chunks".
+    """
+    author, manifest, payload = _open(envelope, swarm, Manifest)
+    expected = -(-manifest.body_size // limits.CHUNK_BYTES)
+    if len(manifest.chunks) != expected:
+        raise WireError("bad-chunks", f"{len(manifest.chunks)} chunk hashes, not {expected}")
+    return Update(digest(payload), author, manifest, envelope)
+
+
+def _open(envelope: bytes, swarm: bytes, kind: type[D]) -> tuple[str, D, bytes]:
+    parsed = unpack(envelope, _Envelope, longest=limits.ENVELOPE_BYTES)
+    if parsed.version != VERSION:
+        raise WireError("version", f"envelope version {parsed.version}, this is {VERSION}")
+    if parsed.type != _TYPES[kind]:
+        raise WireError("malformed", f"a {parsed.type} where a {_TYPES[kind]} belongs")
+    document = unpack(parsed.payload, kind, longest=limits.ENVELOPE_BYTES)
+    if isinstance(document, Manifest) and document.swarm != swarm:
+        # Its signature covers the other swarm's id; say so rather than "bad signature".
+        raise WireError("foreign-swarm", document.swarm.hex())
+    author = peer_id_of(parsed.public_key)
+    try:
+        Ed25519PublicKey.from_public_bytes(parsed.public_key).verify(
+            parsed.signature, _signed_bytes(parsed.type, swarm, parsed.payload)
+        )
+    except (InvalidSignature, ValueError):
+        raise WireError("bad-signature", f"{parsed.type} of {author}") from None
+    return author, document, parsed.payload
+
+
+def _signed_bytes(kind: str, swarm: bytes, payload: bytes) -> bytes:
+    return b"gossipd/%d/%s\x00%s%s" % (VERSION, kind.encode(), swarm, payload)

@@ -1,0 +1,49 @@
+"""Names that are derived from keys and content by hashing."""
+
+import hashlib
+
+import base58
+
+_ED25519_PROTOBUF_PREFIX = bytes.fromhex("08011220")
+_IDENTITY_MULTIHASH_PREFIX = bytes([0x00, 0x24])
+
+DIGEST_BYTES = 32
+AUTHOR_BYTES = 8
+
+
+def digest(*parts: bytes) -> bytes:
+    """BLAKE2b-256 of the concatenated parts."""
+    state = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for part in parts:
+        state.update(part)
+    return state.digest()
+
+
+def peer_id_of(public_key: bytes) -> str:
+    """The libp2p peer id (base58) of a raw 32-byte Ed25519 public key.
+
+    libp2p peer id specification: keys of up to 42 protobuf bytes are named by an identity
+    multihash.
+    """
+    if len(public_key) != 32:
+        raise ValueError(f"an Ed25519 public key has 32 bytes, not {len(public_key)}")
+    return base58.b58encode(
+        _IDENTITY_MULTIHASH_PREFIX + _ED25519_PROTOBUF_PREFIX + public_key
+    ).decode()
+
+
+def public_key_of(peer_id: str) -> bytes:
+    """The raw Ed25519 public key that a peer id carries; ValueError when it carries none."""
+    key = base58.b58decode(peer_id)[-32:]
+    # One key has one name: base58's decoder overlooks trailing blanks.
+    if len(key) != 32 or peer_id_of(key) != peer_id:
+        raise ValueError(f"not the peer id of an Ed25519 key: {peer_id!r}")
+    return key
+
+
+def author_key(peer_id: str, incarnation: int) -> bytes:
+    """The lineage's name for (peer, incarnation): BLAKE2b-8. A wiped disk is a new author."""
+    state = hashlib.blake2b(digest_size=AUTHOR_BYTES)
+    state.update(peer_id.encode())
+    state.update(incarnation.to_bytes(8, "big"))
+    return state.digest()

@@ -1,0 +1,230 @@
+"""The preloaded parent of a fleet: imports what a daemon needs once, then forks one per request.
+
+Importing torch and libp2p takes seconds of CPU; a fork of who has done it takes milliseconds and
+shares its memory. For that to be safe this process starts no thread and runs no torch operation:
+a fork takes along only the thread that forks, and whatever lock another one held stays locked.
+
+    engine (fleet.py)                        parent                        daemon
+    {"start": name, "home", "log"}     ->    fork                     ->   gossipd.daemon.run
+                                       <-    {"started": name, "pid"}
+                                       <-    {"ready": name, ...}     <-   on_ready
+    {"signal": name, "number"}         ->    kill
+                                       <-    {"ended": name, "code"}  <-   (its end)
+
+JSON lines over one socket. When that socket closes, however the engine ended, every daemon is
+killed and this process ends; when this process is killed, the kernel kills the daemons.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from gossipd.config import load
+from gossipd.errors import OperatorError
+
+if TYPE_CHECKING:
+    from gossipd.daemon import Ready
+
+PR_SET_PDEATHSIG = 1
+"""From <linux/prctl.h>."""
+READ_BYTES = 65_536
+
+Message = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Child:
+    """A daemon that has not been reaped, so its pid is nobody else's."""
+
+    name: str
+    pid: int
+    ready: int
+    """Read end of the pipe on which it says, once, that it is ready."""
+    said: bytes = b""
+
+
+class Parent:
+    """Forks daemons for the engine at the other end of `control`."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._heard = b""
+        self._children: dict[str, Child] = {}
+        self._selector = selectors.DefaultSelector()
+        self._wake, self._woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def serve(self) -> None:
+        """Until the engine closes its end. Leaves no child."""
+        signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # a handler, so that the pipe is written
+        self._selector.register(self._control, selectors.EVENT_READ, self._on_request)
+        self._selector.register(self._wake, selectors.EVENT_READ, self._on_child)
+        self._tell({"preloaded": os.getpid(), "threads": _threads()})
+        try:
+            while True:
+                for key, _ in self._selector.select():
+                    key.data()
+        except (EOFError, ConnectionError):
+            pass  # the engine is gone
+        finally:
+            for child in self._children.values():
+                os.kill(child.pid, signal.SIGKILL)
+            for child in self._children.values():
+                os.waitpid(child.pid, 0)
+
+    def _tell(self, message: Message) -> None:
+        self._control.sendall(json.dumps(message).encode() + b"\n")
+
+    def _on_request(self) -> None:
+        received = self._control.recv(READ_BYTES)
+        if not received:
+            raise EOFError
+        *lines, self._heard = (self._heard + received).split(b"\n")
+        for line in lines:
+            request = json.loads(line)
+            if "start" in request:
+                self._start(request["start"], Path(request["home"]), Path(request["log"]))
+            else:
+                self._signal(request["signal"], request["number"])
+
+    def _start(self, name: str, home: Path, log: Path) -> None:
+        ready, saying = os.pipe2(os.O_CLOEXEC)
+        parent = os.getpid()
+        pid = os.fork()
+        if not pid:
+            self._let_go()
+            os.close(ready)
+            _be_daemon(home, log, saying, parent)
+        os.close(saying)
+        child = self._children[name] = Child(name, pid, ready)
+        self._selector.register(ready, selectors.EVENT_READ, lambda: self._on_ready(child))
+        self._tell({"started": name, "pid": pid})
+
+    def _let_go(self) -> None:
+        """In a new child: close what is the parent's alone.
+
+        A daemon that held the parent's end of the control socket would keep the engine from seeing
+        the parent's end.
+        """
+        signal.set_wakeup_fd(-1)
+        self._selector.close()
+        self._control.close()
+        for descriptor in (self._wake, self._woken, *(c.ready for c in self._children.values())):
+            os.close(descriptor)
+
+    def _on_ready(self, child: Child) -> None:
+        said = os.read(child.ready, READ_BYTES)
+        child.said += said
+        if said and not child.said.endswith(b"\n"):
+            return
+        self._selector.unregister(child.ready)
+        os.close(child.ready)
+        child.ready = -1
+        if child.said:
+            self._tell({"ready": child.name, **json.loads(child.said)})
+
+    def _on_child(self) -> None:
+        os.read(self._wake, READ_BYTES)
+        for child in list(self._children.values()):
+            pid, status = os.waitpid(child.pid, os.WNOHANG)
+            if not pid:
+                continue
+            if child.ready >= 0:
+                self._on_ready(child)  # its end of the pipe is closed: no wait
+            del self._children[child.name]
+            self._tell({"ended": child.name, "code": os.waitstatus_to_exitcode(status)})
+
+    def _signal(self, name: str, number: int) -> None:
+        child = self._children.get(name)
+        if child is not None:
+            os.kill(child.pid, number)
+
+
+def _be_daemon(home: Path, log: Path, saying: int, parent: int) -> NoReturn:
+    """What a forked child does with the rest of its life."""
+    code = 1
+    try:
+        os.setsid()  # Ctrl-C in the engine's terminal is the engine's affair
+        die_with(parent)
+        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        _redirect(log)
+        gc.enable()
+        from gossipd import daemon
+
+        code = daemon.run(load(home), home, _announcer(saying))
+    except OperatorError as error:
+        code = error.exit_code
+        sys.stderr.write(f"error[{error.code}]: {error.message}\nhint: {error.hint}\n")
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        # Never back into the parent's loop, and never through what the parent registered atexit.
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _announcer(saying: int) -> "Callable[[Ready], None]":
+    def announce(ready: "Ready") -> None:
+        document = {
+            "peer_id": ready.peer_id,
+            "addresses": list(ready.addresses),
+            "join": ready.join,
+        }
+        os.write(saying, json.dumps(document).encode() + b"\n")
+        os.close(saying)
+
+    return announce
+
+
+def _redirect(log: Path) -> None:
+    """Standard output and error into the log file; nothing to read on standard input."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(nothing, 0)
+    os.dup2(written, 1)
+    os.dup2(written, 2)
+    os.close(nothing)
+    os.close(written)
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent ends. Linux; elsewhere sockets must do."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)  # it ended before we asked
+
+
+def _threads() -> int | None:
+    tasks = Path("/proc/self/task")
+    return len(list(tasks.iterdir())) if tasks.exists() else None
+
+
+def main() -> None:
+    """`python -m gossipd_scenarios.parent DESCRIPTOR ENGINE_PID`"""
+    descriptor, engine = map(int, sys.argv[1:])
+    die_with(engine)
+    control = socket.socket(fileno=descriptor)
+    control.set_inheritable(False)
+    gc.disable()
+    import gossipd.daemon  # noqa: F401  (this is the preloading)
+
+    gc.collect()
+    gc.freeze()  # what is there now is shared by all children: the collector leaves it alone
+    Parent(control).serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""An operator without a daemon: answers what it is told to, remembers what it was asked."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gossipd.control.events import EventLog
+from gossipd.control.logs import LogRing
+from gossipd.control.server import serve
+from gossipd.errors import ExitCode, OperatorError
+
+PEER = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
+OTHER = "12D3KooWHCJbJKGDfCgHRoCuK9q4STyRnVveqLoXAPBbXHTZx9Cv"
+
+
+class FakeOperator:
+    """Implements `gossipd.control.operator.Operator`."""
+
+    def __init__(self, home: str = "/home", pid: int = 4242) -> None:
+        self.asked: list[tuple[str, ...]] = []
+        self.warnings: list[dict[str, Any]] = []
+        self.failure: Exception | None = None
+        self.evaluating = asyncio.Event()
+        self.may_evaluate = asyncio.Event()
+        self.may_evaluate.set()
+        self.stopped = asyncio.Event()
+        self._home = home
+        self._pid = pid
+        self._paused = False
+
+    def status(self) -> dict[str, Any]:
+        if self.failure:
+            raise self.failure
+        address = f"/ip4/192.0.2.7/tcp/4001/p2p/{PEER}"
+        model = {"hash": "ab" * 32, "held_out_loss": 0.25, "held_out_accuracy": 0.9375}
+        return {
+            "peer_id": PEER,
+            "version": "0.1.0",
+            "pid": self._pid,
+            "uptime": 3725.5,
+            "home": self._home,
+            "mode": "gossip",
+            "swarm": "cd" * 32,
+            "task": "digits",
+            "addresses": [address],
+            "join": f"gossipd start --peer {address}",
+            "network": {
+                "healthy": True,
+                "detail": "",
+                "restarts": 0,
+                "connected": 1,
+                "known": 2,
+                "bytes_in": 1_234_567,
+                "bytes_out": 89,
+            },
+            "training": {
+                "paused": self._paused,
+                "steps": 12_340,
+                "cycles": 685,
+                "loss": float("nan"),
+                "examples": 1437,
+                "class_counts": [140, 150],
+            },
+            "models": {
+                "base": {"hash": "ef" * 32, "held_out_loss": None, "held_out_accuracy": None},
+                "head": model,
+                "serving": model,
+            },
+            "updates": {
+                "offered": 5,
+                "fetched": 4,
+                "merged": 3,
+                "adopted": 0,
+                "redundant": 1,
+                "refused": 2,
+            },
+            "refused": {"bad-signature": 2},
+            "refused_by_peer": {OTHER: {"bad-signature": 2}},
+            "waiting": [{"what": "body", "whom": OTHER, "seconds": 1.5, "deadline": 20.0}],
+            "health": self.health(),
+        }
+
+    def peers(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "peer_id": OTHER,
+                "state": "connected",
+                "address": f"/ip4/192.0.2.8/tcp/4001/p2p/{OTHER}",
+                "outbound": True,
+                "round_trip": 0.0123,
+                "steps": 7,
+                "examples": 100,
+                "next_dial_in": None,
+                "failures": 0,
+                "last_error": "",
+                "refused": {"bad-signature": 2},
+            }
+        ]
+
+    async def add_peer(self, address: str) -> dict[str, Any]:
+        self.asked.append(("add_peer", address))
+        peer = address.partition("/p2p/")[2]
+        if not peer:
+            raise OperatorError(
+                "bad-address",
+                f"{address} names no peer",
+                "end it in /p2p/<peer id>",
+                ExitCode.FAILURE,
+            )
+        return {"peer_id": peer}
+
+    async def remove_peer(self, peer: str) -> dict[str, Any]:
+        self.asked.append(("remove_peer", peer))
+        return {"peer_id": peer}
+
+    def models(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "hash": "ab" * 32,
+                "role": "serving",
+                "author": PEER,
+                "created": 1_700_000_000.0,
+                "lineage": {"0011223344556677": 1200, "8899aabbccddeeff": 34},
+                "held_out_loss": 0.25,
+                "held_out_accuracy": None,
+                "size": 19_240,
+            }
+        ]
+
+    async def evaluate(self) -> dict[str, Any]:
+        self.evaluating.set()
+        await self.may_evaluate.wait()
+        return {"hash": "ab" * 32, "loss": 0.25, "accuracy": 0.95, "examples": 360}
+
+    def identity(self) -> dict[str, Any]:
+        return {"peer_id": PEER, "public_key": "00" * 32}
+
+    def pause(self) -> dict[str, Any]:
+        self._paused = True
+        return {"paused": True}
+
+    def resume(self) -> dict[str, Any]:
+        self._paused = False
+        return {"paused": False}
+
+    async def export(self, role: str, path: str) -> dict[str, Any]:
+        self.asked.append(("export", role, path))
+        return {"hash": "ab" * 32, "role": role, "path": path, "size": 19_240}
+
+    def stop(self) -> dict[str, Any]:
+        self.stopped.set()
+        return {"pid": self._pid}
+
+    def health(self) -> list[dict[str, Any]]:
+        return self.warnings
+
+
+class ServedOperator:
+    """A fake operator behind a real API, on a loop in a thread of its own."""
+
+    def __init__(self, home: Path, pid: int) -> None:
+        self.path = home / "api.sock"
+        self.operator = FakeOperator(str(home), pid)
+        self.events = EventLog()
+        self.records = LogRing()
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def append(self, kind: str, **fields: Any) -> None:
+        """Record an event, on the loop as the daemon does."""
+        self._loop.call_soon_threadsafe(lambda: self.events.append(kind, **fields))
+
+    def start(self) -> None:
+        self._thread.start()
+        assert self._ready.wait(10), "the API did not come up"
+
+    def wait(self, timeout: float) -> None:
+        """Until somebody stops it."""
+        self._thread.join(timeout)
+
+    def stop(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.operator.stopped.set)
+        self._thread.join(20)
+        assert not self._thread.is_alive(), "the API did not stop"
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._serve())
+        finally:
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        async with serve(self.operator, self.events, self.records, self.path, stop_timeout=2):
+            self._ready.set()
+            await self.operator.stopped.wait()
+
+
+@contextlib.contextmanager
+def served(home: Path, pid: int = 4242) -> Iterator[ServedOperator]:
+    """A fake daemon in `home`, for as long as the block lasts."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    daemon = ServedOperator(home, pid)
+    daemon.start()
+    try:
+        yield daemon
+    finally:
+        daemon.stop()
