@@ -1,90 +1,126 @@
-"""What the operator set: TOML file, environment, command line -> one frozen struct.
+"""What the operator set: file, environment, command line -> one frozen struct. Later ones win.
 
-Later ones win. Every mistake is answered with where it stands, why it is one, and the fix.
+    <home>/config.toml            [network] port = 4001
+    GOSSIPD_<SECTION>_<KEY>       GOSSIPD_NETWORK_PORT=4001
+    the command line              --set network.port=4001
+
+Every value is checked where it stands, so a mistake is answered with its place, the value, what is
+wrong with it and what would be right. A default says where it comes from.
 """
 
-import difflib
-import hashlib
+import json
 import os
-import tempfile
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
 
+from gossipd.address import check_address, ip_version, peer_of
 from gossipd.errors import ExitCode, OperatorError
+from gossipd.paths import Paths, default_home, home_directory, paths_of
+from gossipd.storage.atomic import create, make_private_directory
+from gossipd.wire import limits
 
-Positive = Annotated[float, Meta(gt=0)]
+__all__ = [
+    "Config",
+    "GossipConfig",
+    "LearningConfig",
+    "LogConfig",
+    "NetworkConfig",
+    "Paths",
+    "StorageConfig",
+    "SwarmConfig",
+    "TaskConfig",
+    "check_address",
+    "default_home",
+    "home_directory",
+    "load",
+    "paths_of",
+    "write_initial",
+]
+
+# Upper bounds are far above what makes sense: they keep infinity and slips of the keyboard out.
+Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Natural = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Positive = Annotated[float, Meta(gt=0, le=1e6)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
-Natural = Annotated[int, Meta(ge=0)]
-Count = Annotated[int, Meta(ge=1)]
+Decay = Annotated[float, Meta(ge=0, lt=1)]
+
+# --- what can be set ------------------------------------------------------------------------------
 
 
 class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Where to listen and whom to know."""
 
     listen: str = "0.0.0.0"
-    """IP address to listen on; all interfaces, so that a LAN just works."""
+    """IP address to listen on; every IPv4 interface, so that a LAN just works."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
-    """TCP port; 0 takes a free one at the first start and keeps it."""
+    """TCP port; 0: a free one, taken at the first start and remembered."""
     peers: tuple[str, ...] = ()
-    """Multiaddresses of peers to begin with, each ending in /p2p/<peer id>."""
+    """Multiaddresses of peers to begin with, each ending in /p2p/<peer id>; others are found."""
     mdns: bool = True
-    """Find peers on the local network."""
-    max_connections: Count = 64
-    """Live connections; a guess that a laptop bears easily."""
-    dial_timeout: Positive = 10.0
-    """Seconds per address."""
-    request_timeout: Positive = 10.0
-    """Seconds until a peer must have answered."""
-    heartbeat_interval: Positive = 5.0
+    """Find peers on the local network, and be found."""
+    max_connections: Annotated[int, Meta(ge=1, le=limits.CONNECTIONS)] = 64
+    """Live connections at once; a guess that a laptop bears easily."""
+    dial_timeout: Seconds = 10.0
+    """Seconds for one address to answer; a guess, ample for a radio mesh."""
+    request_timeout: Seconds = 10.0
+    """Seconds until a peer must have answered; a guess."""
+    heartbeat_interval: Seconds = 5.0
     """Seconds between two signs of life; a guess between traffic and patience."""
-    heartbeat_timeout: Positive = 15.0
-    """Seconds without an answer after which a connection counts as dead: three intervals."""
-    progress_timeout: Positive = 20.0
-    """Seconds without a byte after which a transfer is broken off."""
+    heartbeat_timeout: Seconds = 15.0
+    """Seconds of silence after which a connection counts as dead; three intervals, so that two
+    lost heartbeats are borne."""
+    progress_timeout: Seconds = 20.0
+    """Seconds without a new byte after which a transfer is broken off, to be resumed; a guess."""
 
 
 class SwarmConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Which swarm this daemon belongs to."""
 
     id: str = ""
-    """64 hex digits; empty is the open swarm of the task."""
+    """64 hex digits; empty: the open swarm of the task."""
 
 
 class TaskConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What is learnt, and from which part of the data."""
 
     name: Literal["digits", "idx"] = "digits"
+    """digits: scikit-learn's, built in; idx: the IDX images in the folder `data`."""
     data: str = ""
     """Folder of IDX files, for the task idx."""
     partition: Literal["all", "iid", "dirichlet", "classes"] = "all"
-    """How the data is divided among the nodes of an experiment; "all" keeps it whole."""
+    """How the data is divided among the nodes of an experiment; a device keeps its own whole."""
     alpha: Positive = 0.5
-    """Dirichlet concentration (paper: arXiv 2404.04616)."""
+    """Concentration of the Dirichlet partition, lower is more skewed; the literature's usual
+    "moderate" value."""
     classes_per_node: Count = 2
+    """Classes that one node sees in the partition "classes"; the usual pathological case (paper:
+    FedAvg)."""
     node: Natural = 0
-    """Which of the nodes' parts is this one's."""
+    """Which part is this node's: 0 to nodes - 1."""
     nodes: Count = 1
+    """Parts that the data is divided into."""
     seed: Natural = 0
+    """Of the partition and of the model's initial values; the same on every node."""
 
 
 class LearningConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """Local training."""
+    """Local training by SGD."""
 
     lr: Positive = 0.1
-    """SGD's learning rate."""
-    momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    weight_decay: Annotated[float, Meta(ge=0)] = 0.0
+    """Learning rate; ours, measured on digits."""
+    momentum: Decay = 0.0
+    """None (paper: MoDeST)."""
+    weight_decay: Annotated[float, Meta(ge=0, le=1e3)] = 0.0
     """None (paper: MoDeST)."""
     batch_size: Count = 20
     """Examples per mini-batch (paper: MoDeST)."""
-    threads: Count = 1
-    """Threads of torch: one leaves a laptop usable."""
+    threads: Annotated[int, Meta(ge=1, le=1024)] = 1
+    """Threads of torch; one leaves a laptop usable."""
     idle: bool = True
     """Train at idle priority, behind everything else on the machine."""
 
@@ -93,24 +129,27 @@ class GossipConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """How models are exchanged and merged."""
 
     exchange: bool = True
-    """False: train alone, take and give nothing."""
-    cycle_seconds: Positive = 0.5
-    """Shortest time between two training cycles; a longer training stretches it."""
+    """False: train alone, give and take nothing."""
+    cycle_seconds: Seconds = 0.5
+    """Shortest time between two training cycles, in seconds; a longer training stretches it. A
+    guess."""
     local_steps: Count = 18
-    """Mini-batches per cycle."""
-    fanout: Natural = 2
-    """Peers that are shown the new model after each cycle: ours, measured (two reach what FedAvg
-    reaches; one is half as fast)."""
+    """Mini-batches per cycle; a guess: some tenths of a second for a small model."""
+    fanout: Annotated[int, Meta(ge=0, le=64)] = 2
+    """Peers that are shown the new model after each cycle; ours, measured: two reach what FedAvg
+    reaches, one is half as fast."""
     averaging: Literal["variance_corrected", "mean"] = "variance_corrected"
+    """Variance-corrected (paper: arXiv 2404.04616)."""
     self_weight: Fraction = 0.5
     """Weight of the own model in a merge (paper: arXiv 2404.04616)."""
-    buffer: Count = 8
-    """Received models that start a merge before the cycle is due."""
-    anti_entropy_seconds: Positive = 5.0
-    """Mean time between two pulls from a peer; a guess."""
-    serving_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.8
-    """Of the moving average that predictions use: ours, measured."""
+    buffer: Annotated[int, Meta(ge=1, le=1024)] = 8
+    """Received models that start a merge before the cycle is due; a guess."""
+    anti_entropy_seconds: Seconds = 5.0
+    """Mean seconds between two pulls from one peer; a guess."""
+    serving_decay: Decay = 0.8
+    """Of the moving average that predictions use; ours, measured."""
     codec: Literal["half", "dense"] = "half"
+    """What travels: float16 or float32; half the bytes for no loss that we could measure."""
     init: Literal["genesis", "own"] = "genesis"
     """Start from the task's common initial model, or each from its own random one (the papers')."""
 
@@ -118,21 +157,25 @@ class GossipConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class StorageConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What may be kept."""
 
-    quota_mb: Count = 1024
-    """Megabytes for models and updates; the oldest go first, those in use never."""
+    quota_mb: Annotated[int, Meta(ge=1, le=2**24)] = 1024
+    """Megabytes (10^6 bytes) for models and updates; the oldest go first, those in use never. A
+    guess."""
 
 
 class LogConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What is said, and how."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe that is said."""
     format: Literal["text", "json"] = "text"
+    """For people or for machines."""
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set."""
 
     mode: Literal["gossip"] = "gossip"
+    """How the swarm learns: each node on its own clock."""
     network: NetworkConfig = NetworkConfig()
     swarm: SwarmConfig = SwarmConfig()
     task: TaskConfig = TaskConfig()
@@ -142,72 +185,31 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     log: LogConfig = LogConfig()
 
 
-@dataclass(frozen=True, slots=True)
-class Paths:
-    """The state directory: everything that a daemon keeps lies in `home`."""
+_DEFAULTS = Config()
+_SECTIONS: dict[str, type[Struct]] = {
+    name: type(value)
+    for name in Config.__struct_fields__
+    if isinstance(value := getattr(_DEFAULTS, name), Struct)
+}
+_TYPES: dict[str, Any] = {"mode": Config.__annotations__["mode"]} | {
+    f"{section}.{field}": kind.__annotations__[field]
+    for section, kind in _SECTIONS.items()
+    for field in kind.__struct_fields__
+}
+"""Every dotted key."""
 
-    home: Path
-    config: Path
-    identity: Path
-    lock: Path
-    socket: Path
-    database: Path
-    models: Path
-    bodies: Path
-    logs: Path
-
-
-SOCKET_PATH_BYTES = 107
-"""Longest path of a unix socket on Linux."""
+# --- reading --------------------------------------------------------------------------------------
 
 
-def home_directory(given: Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
-    """Where the daemon lives: --home, $GOSSIPD_HOME, or the user's data directory."""
-    environ = os.environ if environ is None else environ
-    if given is not None:
-        return given.expanduser().absolute()
-    if environ.get("GOSSIPD_HOME"):
-        return Path(environ["GOSSIPD_HOME"]).expanduser().absolute()
-    from platformdirs import user_data_path
+class _Setting(NamedTuple):
+    """One value, before it is checked."""
 
-    return user_data_path("gossipd")
-
-
-def paths_of(home: Path) -> Paths:
-    """The files of a state directory. The socket moves to a short path when `home` is too long."""
-    return Paths(
-        home=home,
-        config=home / "config.toml",
-        identity=home / "identity.key",
-        lock=home / "lock",
-        socket=_socket_path(home),
-        database=home / "state.db",
-        models=home / "models",
-        bodies=home / "bodies",
-        logs=home / "logs",
-    )
-
-
-def _socket_path(home: Path) -> Path:
-    path = home / "api.sock"
-    if len(os.fsencode(path)) <= SOCKET_PATH_BYTES:
-        return path
-    base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
-    name = hashlib.blake2b(os.fsencode(home), digest_size=8).hexdigest()
-    directory = base / f"gossipd-{os.getuid()}"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    found = directory.lstat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise OperatorError(
-            "unsafe-directory",
-            f"{directory} belongs to somebody else or is open to others",
-            f"choose a shorter home, or: rm -r {directory}",
-            ExitCode.IDENTITY,
-        )
-    return directory / f"{name}.sock"
-
-
-# --- loading --------------------------------------------------------------------------------------
+    where: str
+    """What the operator calls it: with the file, or the variable's name."""
+    key: str
+    value: Any
+    is_text: bool
+    """From where there is nothing but text; it is read as the key's type."""
 
 
 def load(
@@ -215,215 +217,219 @@ def load(
     overrides: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Config:
-    """<home>/config.toml, then GOSSIPD_<SECTION>_<KEY>, then dotted `overrides`.
+    """The settings of the state directory `home`; without a file, what the others and defaults say.
 
-    Text in the environment and in overrides is read as the key's type; lists are separated by
-    commas. Raises OperatorError "bad-config" (exit 5).
+    `overrides` has dotted keys, from the command line. In the environment and in overrides, text is
+    read as the key's type; the items of a list are separated by commas. Raises OperatorError
+    "bad-config" (exit 5).
     """
-    path = paths_of(home).config
-    values: dict[str, Any] = {}
-    if path.exists():
-        values = _read(path)
-        _check_keys(values, Config, str(path))
-    for key in _keys():
-        name = "GOSSIPD_" + key.replace(".", "_").upper()
-        if name in (os.environ if environ is None else environ):
-            text = (os.environ if environ is None else environ)[name]
-            _put(values, key, _parse(key, text, f"environment variable {name}"))
-    for key, value in (overrides or {}).items():
-        if key not in _keys():
-            raise _unknown(key, "command line")
-        if isinstance(value, str):
-            value = _parse(key, value, f"{key} on the command line")
-        _put(values, key, value)
-    config = _validate(values, str(path) if path.exists() else "settings")
-    _check_meaning(config)
+    path = home / "config.toml"
+    found = [
+        *_from_file(path),
+        *_from_environment(os.environ if environ is None else environ),
+        *_from_command_line(overrides or {}),
+    ]
+    return _assemble({setting.key: _checked(setting) for setting in found})
+
+
+def _from_file(path: Path) -> Iterator[_Setting]:
+    import tomllib
+
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    except tomllib.TOMLDecodeError as error:
+        raise _bad(f"{path} is not TOML: {error}", "mend that line; text needs quotes") from None
+    except UnicodeDecodeError as error:
+        raise _bad(f"{path} is not UTF-8: {error.reason}", "save it as UTF-8") from None
+    except OSError as error:
+        raise _bad(f"{path} cannot be read: {error.strerror}", f"check {path}") from None
+    for name, value in document.items():
+        if name not in _SECTIONS:
+            yield _Setting(f"{path}: {name}", name, value, False)
+        elif isinstance(value, dict):
+            for field, inner in value.items():
+                yield _Setting(f"{path}: {name}.{field}", f"{name}.{field}", inner, False)
+        else:
+            raise _bad(f"{path}: {name} = {value!r}: not a section", f"write [{name}] above it")
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterator[_Setting]:
+    names = {f"GOSSIPD_{key.replace('.', '_').upper()}": key for key in _TYPES}
+    ours = tuple(f"GOSSIPD_{section.upper()}_" for section in _SECTIONS)
+    for name, text in environ.items():
+        if name in names:
+            yield _Setting(name, names[name], text, True)
+        elif name.startswith(ours):
+            raise _bad(f"{name} = {text!r}: no such setting", _nearest(name, names))
+
+
+def _from_command_line(overrides: Mapping[str, Any]) -> Iterator[_Setting]:
+    for key, value in overrides.items():
+        yield _Setting(f"{key} (command line)", key, value, isinstance(value, str))
+
+
+def _checked(setting: _Setting) -> Any:
+    """The value as its key's type."""
+    where, key, value, is_text = setting
+    if key not in _TYPES:
+        raise _bad(f"{where} = {value!r}: no such setting", _nearest(key, _TYPES))
+    kind = _TYPES[key]
+    if is_text and get_origin(kind) is tuple:
+        value = [item.strip() for item in value.split(",") if item.strip()]
+    try:
+        converted = msgspec.convert(value, kind, strict=not is_text)
+    except msgspec.ValidationError as error:
+        reason = str(error).partition(" - at")[0]
+        raise _bad(f"{where} = {value!r}: {reason}", f"give {_right(kind)}") from None
+    for text in converted if isinstance(converted, tuple) else (converted,):
+        if isinstance(text, str) and not text.isprintable():
+            raise _bad(f"{where} = {value!r}: not plain text", "leave control characters out")
+    if key in _MEANINGS:
+        try:
+            _MEANINGS[key](converted)
+        except ValueError as error:
+            reason, hint = error.args
+            raise _bad(f"{where} = {value!r}: {reason}", hint) from None
+    return converted
+
+
+def _assemble(values: Mapping[str, Any]) -> Config:
+    sections: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
+    top: dict[str, Any] = {}
+    for key, value in values.items():
+        section, _, field = key.rpartition(".")
+        (sections[section] if section else top)[field] = value
+    config = msgspec.convert({**top, **sections}, Config)
+    _check_together(config)
     return config
 
 
-def write_initial(home: Path, values: Mapping[str, Any]) -> Path:
-    """Write <home>/config.toml (0600, atomically) with these dotted settings; its path.
+# --- what types alone cannot say ------------------------------------------------------------------
 
-    Raises OperatorError "already-initialised" when there is one, "bad-config" for bad values.
+
+def _check_peers(addresses: tuple[str, ...]) -> None:
+    for address in addresses:
+        peer_of(address)
+
+
+def _check_listen(address: str) -> None:
+    if ip_version(address) is None:
+        raise ValueError("not an IP address", "give this machine's, or 0.0.0.0 or :: for all")
+
+
+def _check_swarm(text: str) -> None:
+    digits = "0123456789abcdefABCDEF"
+    if text and (len(text) != 64 or text.strip(digits)):
+        raise ValueError("not 64 hex digits", "copy it from another member's `gossipd status`")
+
+
+_MEANINGS: dict[str, Callable[[Any], None]] = {
+    "network.listen": _check_listen,
+    "network.peers": _check_peers,
+    "swarm.id": _check_swarm,
+}
+"""Checks that raise ValueError(reason, hint)."""
+
+
+def _check_together(config: Config) -> None:
+    network, task = config.network, config.task
+    if network.heartbeat_timeout <= network.heartbeat_interval:
+        raise _bad(
+            f"network.heartbeat_timeout = {network.heartbeat_timeout:g}: no longer than "
+            f"network.heartbeat_interval = {network.heartbeat_interval:g}",
+            f"give {3 * network.heartbeat_interval:g}: three intervals",
+        )
+    if task.node >= task.nodes:
+        raise _bad(
+            f"task.node = {task.node}: task.nodes = {task.nodes}, and nodes count from 0",
+            f"give a whole number from 0 to {task.nodes - 1}, or more nodes",
+        )
+    if task.name == "idx" and not task.data:
+        raise _bad("task.data = '': the task idx has no data", "give the folder of IDX files")
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def write_initial(home: Path, values: Mapping[str, Any]) -> Path:
+    """Make <home>/config.toml (0600, whole or not at all) with these dotted settings; its path.
+
+    Raises OperatorError "already-initialised" when there is one, "bad-config" for bad values,
+    "home-unusable" when it cannot be written.
     """
-    path = paths_of(home).config
-    if path.exists():
+    checked = {
+        setting.key: _checked(setting)
+        for setting in (_Setting(key, key, value, False) for key, value in values.items())
+    }
+    _assemble(checked)
+    path = home / "config.toml"
+    try:
+        make_private_directory(home)
+        create(path, _document(checked).encode())
+    except FileExistsError:
         raise OperatorError(
             "already-initialised",
-            f"{path} exists",
-            "edit it, or choose another home with --home",
-            ExitCode.FAILURE,
-        )
-    load(home, values)
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    text = _initial_text(values)
-    temporary = path.with_suffix(".tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-    temporary.rename(path)
+            f"{path} is there already",
+            "edit it, or choose another state directory with --home",
+        ) from None
+    except OSError as error:
+        raise OperatorError(
+            "home-unusable",
+            f"{path} cannot be written: {error.strerror}",
+            "make the directory writable for this user, or choose another with --home",
+            ExitCode.IDENTITY,
+        ) from None
     return path
 
 
-def _initial_text(values: Mapping[str, Any]) -> str:
+def _document(values: Mapping[str, Any]) -> str:
     lines = [
-        "# gossipd's settings: only what differs from the defaults needs to stand here.",
-        "# `gossipd start --set KEY=VALUE` overrides a key once; GOSSIPD_SECTION_KEY does too.",
+        "# Settings of gossipd. Only what differs from the defaults needs to stand here.",
+        "# For one run: `gossipd start --set KEY=VALUE`, or the variable GOSSIPD_SECTION_KEY.",
     ]
-    sections: dict[str, dict[str, Any]] = {}
-    for key, value in values.items():
-        section, _, name = key.rpartition(".")
-        sections.setdefault(section, {})[name] = value
-    for section, settings in sorted(sections.items()):
-        if section:
+    before = ""
+    for key in _TYPES:  # in the order of the sections
+        section, _, field = key.rpartition(".")
+        default = getattr(getattr(_DEFAULTS, section) if section else _DEFAULTS, field)
+        if values.get(key, default) == default:
+            continue
+        if section != before:
             lines += ["", f"[{section}]"]
-        lines += [f"{name} = {_toml(value)}" for name, value in settings.items()]
+            before = section
+        lines.append(f"{field} = {_toml(values[key])}  # default: {_toml(default)}")
     return "\n".join(lines) + "\n"
 
 
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+def _toml(value: bool | int | float | str | tuple[str, ...]) -> str:
+    """A checked value. Text is printable, so JSON's escapes of it are TOML's too."""
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
 
 
-# --- mistakes -------------------------------------------------------------------------------------
+# --- saying what is wrong -------------------------------------------------------------------------
 
 
 def _bad(message: str, hint: str) -> OperatorError:
     return OperatorError("bad-config", message, hint, ExitCode.CONFIG)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise _bad(f"{path}: not TOML: {error}", "mend that line") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise _bad(f"{path}: cannot be read: {error}", "check the file") from None
+def _nearest(name: str, names: Mapping[str, Any]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    return f"did you mean {near[0]}?" if near else f"the sections are: {', '.join(_SECTIONS)}"
 
 
-def _sections() -> dict[str, type[Struct]]:
-    hints = get_type_hints(Config)
-    return {n: t for n, t in hints.items() if isinstance(t, type) and issubclass(t, Struct)}
-
-
-def _keys() -> dict[str, Any]:
-    """Every dotted key and its type."""
-    keys: dict[str, Any] = {"mode": get_type_hints(Config)["mode"]}
-    for section, kind in _sections().items():
-        for name, hint in get_type_hints(kind, include_extras=True).items():
-            keys[f"{section}.{name}"] = hint
-    return keys
-
-
-def _unknown(key: str, where: str) -> OperatorError:
-    near = difflib.get_close_matches(key, _keys(), n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else "keys are listed in docs/configuration.md"
-    return _bad(f"{where}: unknown key {key}", hint)
-
-
-def _check_keys(values: Mapping[str, Any], config: type[Struct], where: str) -> None:
-    keys, sections = _keys(), _sections()
-    for name, value in values.items():
-        if name in sections:
-            if not isinstance(value, dict):
-                raise _bad(f"{where}: {name} must be a table", f"write [{name}]")
-            for inner in value:
-                if f"{name}.{inner}" not in keys:
-                    raise _unknown(f"{name}.{inner}", where)
-        elif name not in keys:
-            raise _unknown(name, where)
-
-
-def _put(values: dict[str, Any], key: str, value: Any) -> None:
-    section, _, name = key.rpartition(".")
-    (values.setdefault(section, {}) if section else values)[name] = value
-
-
-def _parse(key: str, text: str, where: str) -> Any:
-    kind = _keys()[key]
-    if get_origin(kind) is tuple:
-        return [item.strip() for item in text.split(",") if item.strip()]
-    if get_origin(kind) is Annotated:
-        kind = get_args(kind)[0]
-    if kind is str or get_origin(kind) is Literal:
-        return text
-    try:
-        return msgspec.convert(text, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise _bad(f"{where}: {text!r}: {error}", f"give a {kind.__name__}") from None
-
-
-def _validate(values: dict[str, Any], where: str) -> Config:
-    try:
-        return msgspec.convert(values, Config)
-    except msgspec.ValidationError as error:
-        reason, _, path = str(error).partition(" - at `$.")
-        key = path.rstrip("`").split("[")[0]
-        value = values
-        for name in key.split("."):
-            value = value.get(name, {}) if isinstance(value, dict) else value
-        raise _bad(f"{where}: {key} = {value!r}: {reason}", f"mend {key}") from None
-
-
-def _check_meaning(config: Config) -> None:
-    """What types alone cannot say."""
-    for address in config.network.peers:
-        try:
-            check_address(address)
-        except OperatorError as error:
-            raise _bad(f"network.peers: {error.message}", error.hint) from None
-    if config.swarm.id:
-        try:
-            right = len(bytes.fromhex(config.swarm.id)) == 32
-        except ValueError:
-            right = False
-        if not right:
-            raise _bad(
-                f"swarm.id = {config.swarm.id!r}: not 64 hex digits",
-                "copy it from another member's `gossipd status`",
-            )
-    if config.task.node >= config.task.nodes:
-        raise _bad(
-            f"task.node = {config.task.node}: there are task.nodes = {config.task.nodes}",
-            "count nodes from 0",
-        )
-    if config.task.name == "idx" and not config.task.data:
-        raise _bad("task.data is empty", "set it to the folder of IDX files (--data DIR)")
-
-
-def check_address(address: str) -> str:
-    """The peer id that a multiaddress ends in; OperatorError "bad-address" when it names no peer."""
-    parts = address.split("/")
-    right = (
-        len(parts) == 7
-        and parts[0] == ""
-        and parts[1] in ("ip4", "ip6", "dns", "dns4", "dns6")
-        and parts[3] == "tcp"
-        and parts[4].isdigit()
-        and 0 < int(parts[4]) < 65536
-        and parts[5] == "p2p"
-    )
-    if right:
-        from gossipd.wire.identifiers import public_key_of
-
-        try:
-            public_key_of(parts[6])
-        except ValueError:
-            right = False
-    if not right:
-        raise OperatorError(
-            "bad-address",
-            f"{address!r} is no peer's address",
-            "it looks like /ip4/192.168.1.5/tcp/4001/p2p/12D3KooW…; `gossipd id` prints it",
-            ExitCode.USAGE,
-        )
-    return parts[6]
+def _right(kind: Any) -> str:
+    """What a value of this type looks like, in words."""
+    if get_origin(kind) is Literal:
+        return "one of: " + ", ".join(get_args(kind))
+    if get_origin(kind) is not Annotated:
+        return {bool: "true or false", str: "text in quotes"}.get(kind, "a list of texts")
+    base, meta = get_args(kind)
+    least = f"from {meta.ge:g}" if meta.ge is not None else f"above {meta.gt:g}"
+    most = f"to {meta.le:.10g}" if meta.le is not None else f"below {meta.lt:g}"
+    return f"a {'whole ' if base is int else ''}number {least} {most}"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
@@ -10,6 +11,7 @@ from typing import Any
 from gossipd.errors import OperatorError
 
 SCHEMA_VERSION = 1
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Format(StrEnum):
@@ -42,9 +44,11 @@ def emit_error(output_format: Format, error: OperatorError) -> None:
         document = {"code": error.code, "message": error.message, "hint": error.hint}
         _print_json({"schema_version": SCHEMA_VERSION, "status": "error", "error": document})
         return
-    say(f"{style(f'error[{error.code}]', '31;1', sys.stderr)}: {error.message}")
+    say(f"{style(f'error[{error.code}]', '31;1', sys.stderr)}: {printable(error.message)}")
     if error.hint:
-        say(f"{style('hint', '36', sys.stderr)}: {error.hint}")
+        # A hint may be several lines, such as the end of a log.
+        hint = "\n".join(map(printable, error.hint.splitlines()))
+        say(f"{style('hint', '36', sys.stderr)}: {hint}")
 
 
 def write(text: str) -> None:
@@ -68,16 +72,11 @@ def style(text: str, code: str, stream: Any = None) -> str:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns for people; a heading that begins with ">" aligns its column to the right.
+    """Aligned columns, a line for each row; a heading with ">" before it aligns to the right.
 
-    On a terminal they are fitted to its width, elsewhere they are as wide as their contents, so
-    that `gossipd peers ls | grep` sees whole lines.
+    Nothing is cut or folded to the terminal's width: identifiers are there to be copied, and lines
+    to be searched.
     """
-    rows = list(rows)
-    return _fitted(headings, rows) if sys.stdout.isatty() else _aligned(headings, rows)
-
-
-def _aligned(headings: Sequence[str], rows: list[Sequence[str]]) -> str:
     grid = [[heading.removeprefix(">") for heading in headings], *rows]
     widths = [max(len(row[column]) for row in grid) for column in range(len(headings))]
     lines = []
@@ -87,27 +86,21 @@ def _aligned(headings: Sequence[str], rows: list[Sequence[str]]) -> str:
             for cell, heading, width in zip(row, headings, widths, strict=True)
         ]
         lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return "\n".join([style(lines[0], "1"), *lines[1:]])
 
 
-def _fitted(headings: Sequence[str], rows: list[Sequence[str]]) -> str:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def printable(value: Any) -> Any:
+    """The same JSON data with control characters written out in every text.
 
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in headings:
-        drawn.add_column(
-            heading.removeprefix(">"),
-            justify="right" if heading.startswith(">") else "left",
-            overflow="fold",
-        )
-    for row in rows:
-        drawn.add_row(*map(Text, row))  # as text: what peers sent must not be read as markup
-    console = Console()
-    with console.capture() as capture:
-        console.print(drawn)
-    return capture.get().rstrip("\n")
+    Some of what the daemon shows came from strangers; none of it may move a cursor or begin a line.
+    """
+    if isinstance(value, str):
+        return _CONTROL.sub(lambda match: ascii(match.group())[1:-1], value)
+    if isinstance(value, list):
+        return [printable(item) for item in value]
+    if isinstance(value, dict):
+        return {printable(name): printable(item) for name, item in value.items()}
+    return value
 
 
 def _print_json(document: Any) -> None:

@@ -5,13 +5,14 @@ from datetime import datetime
 from typing import Any
 
 from gossipd.control.client import fields_of, time_of
-from gossipd_cli.output import style, table
+from gossipd_cli.output import printable, style, table
 
 Document = dict[str, Any]
 
 
 def status(data: Document) -> str:
     """A screenful: who, where, how far, how well, and what is wrong."""
+    data = printable(data)
     network, training = data["network"], data["training"]
     rows = [
         ("peer", data["peer_id"]),
@@ -63,6 +64,7 @@ def status(data: Document) -> str:
 
 
 def peers(data: list[Document]) -> str:
+    """A line for each peer."""
     if not data:
         return "no peers yet; `gossipd peers add ADDRESS` adds one"
     return table(
@@ -77,20 +79,29 @@ def peers(data: list[Document]) -> str:
                 (row["address"] or "-").partition("/p2p/")[0],
                 _peer_note(row),
             )
-            for row in data
+            for row in printable(data)
         ],
     )
 
 
 def peer(data: Document) -> str:
     """The answer to adding or removing one."""
-    return str(data["peer_id"])
+    return str(printable(data["peer_id"]))
 
 
-def models(data: list[Document]) -> str:
+def models(data: list[Document], others: int | None = None) -> str:
+    """Those with a role, then the newest `others` of the rest (None: all)."""
     if not data:
         return "no models yet"
-    return table(
+    ranked = sorted(
+        printable(data), key=lambda row: (row["role"] == "other", -(row["created"] or 0))
+    )
+    left_out = 0
+    if others is not None:
+        with_role = sum(row["role"] != "other" for row in data)
+        left_out = max(0, len(data) - with_role - others)
+        ranked = ranked[: len(data) - left_out]
+    drawn = table(
         ("HASH", "ROLE", ">LOSS", ">ACCURACY", ">AUTHORS", ">STEPS", ">SIZE", "CREATED", "AUTHOR"),
         [
             (
@@ -102,17 +113,19 @@ def models(data: list[Document]) -> str:
                 f"{sum(row['lineage'].values()):,}",
                 size(row["size"]),
                 moment(row["created"]),
-                row["author"] or "-",
+                _ending(row["author"]),
             )
-            for row in data
+            for row in ranked
         ],
     )
+    return drawn + (f"\n... and {left_out} older ones (--all shows them)" if left_out else "")
 
 
 def health(data: Document) -> str:
+    """A line for each warning."""
     if not data["health"]:
         return "healthy"
-    return "\n".join(warning(row) for row in data["health"])
+    return "\n".join(warning(row) for row in printable(data["health"]))
 
 
 def warning(row: Document) -> str:
@@ -122,10 +135,14 @@ def warning(row: Document) -> str:
 
 def fields(data: Document) -> str:
     """Any flat answer, a line for each field."""
-    return _labelled([(name.replace("_", " "), _value(value)) for name, value in data.items()])
+    return _labelled(
+        [(name.replace("_", " "), _value(value)) for name, value in printable(data).items()]
+    )
 
 
 def event(row: Document) -> str:
+    """A line: time, number, kind, fields."""
+    row = printable(row)
     rest = {name: value for name, value in row.items() if name not in ("seq", "time", "kind")}
     return f"{time_of(row['time'])} {row['seq']:>6} {row['kind']}{fields_of(rest)}"
 
@@ -163,6 +180,11 @@ def measure(value: float | None) -> str:
 def short(identifier: str, characters: int = 12) -> str:
     """The beginning of a hash; the API has all of it."""
     return identifier[:characters] or "-"
+
+
+def _ending(peer_id: str | None) -> str:
+    """The end of a peer id, where it differs from others."""
+    return f"…{peer_id[-8:]}" if peer_id else "-"
 
 
 def moment(seconds: float | None) -> str:

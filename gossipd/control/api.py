@@ -7,6 +7,7 @@ its exit code.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -44,7 +45,7 @@ HTTP_STATUS = {
 log = get_logger("control")
 
 Endpoint = Callable[[Request], Awaitable[Any]]
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class AddPeer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +57,7 @@ class AddPeer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Export(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST /v1/models/export"""
 
-    role: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    role: Literal["base", "head", "serving"]
     path: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern="^/")]
 
 
@@ -116,7 +117,11 @@ class Api:
             Route(path, self._door(endpoints), methods=list(endpoints))
             for path, endpoints in by_path.items()
         ]
-        return Starlette(routes=routes, exception_handlers={HTTPException: _no_such_route})
+        known = " · ".join(f"{method} {path}" for method, path, _ in table)
+        return Starlette(
+            routes=routes,
+            exception_handlers={HTTPException: partial(_no_such_route, known)},
+        )
 
     async def status(self, request: Request) -> Any:
         return self._operator.status()
@@ -225,10 +230,13 @@ def _failed(error: OperatorError, status: int | None = None) -> Response:
         "hint": error.hint,
         "exit_code": error.exit_code,
     }
-    return _json(
+    response = _json(
         {"schema_version": SCHEMA_VERSION, "status": "error", "error": document},
         status or HTTP_STATUS.get(error.exit_code, 500),
     )
+    # A body that was refused may still be under way; nobody waits for the rest of it.
+    response.headers["Connection"] = "close"
+    return response
 
 
 def _json(document: dict[str, Any], status: int) -> Response:
@@ -236,10 +244,10 @@ def _json(document: dict[str, Any], status: int) -> Response:
     return Response(msgspec.json.encode(document), status, media_type="application/json")
 
 
-async def _no_such_route(request: Request, error: Exception) -> Response:
+async def _no_such_route(known: str, request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    what = "this method is not for" if error.status_code == 405 else "there is no"
-    problem = _bad_request("no-such-route", f"{what} {request.url.path}")
+    asked = f"{request.method} {request.url.path}"
+    problem = OperatorError("no-such-route", f"there is no {asked}", known, ExitCode.USAGE)
     response = _failed(problem, status=error.status_code)
     response.headers.update(error.headers or {})
     return response
@@ -253,7 +261,12 @@ async def _body(request: Request, kind: type[T]) -> T:
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > BODY_BYTES:
-                    raise _bad_request("body-too-large", f"a body has at most {BODY_BYTES} bytes")
+                    raise OperatorError(
+                        "body-too-large",
+                        f"a body has at most {BODY_BYTES} bytes",
+                        _takes(kind),
+                        ExitCode.USAGE,
+                    )
     except TimeoutError:
         raise OperatorError(
             "timeout", "the request's body did not arrive", "send it at once", ExitCode.TIMEOUT
@@ -261,15 +274,20 @@ async def _body(request: Request, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.DecodeError as error:
-        raise _bad_request("bad-request", f"the body does not fit: {error}") from None
+        raise _misfit("body", kind, error) from None
 
 
 def _query(request: Request, kind: type[T]) -> T:
     try:
         return msgspec.convert(dict(request.query_params), kind, strict=False)
     except msgspec.ValidationError as error:
-        raise _bad_request("bad-request", f"the query does not fit: {error}") from None
+        raise _misfit("query", kind, error) from None
 
 
-def _bad_request(code: str, message: str) -> OperatorError:
-    return OperatorError(code, message, "docs/api.md describes every route", ExitCode.USAGE)
+def _misfit(what: str, kind: type[msgspec.Struct], error: Exception) -> OperatorError:
+    message = f"the {what} does not fit: {error}"
+    return OperatorError("bad-request", message, _takes(kind), ExitCode.USAGE)
+
+
+def _takes(kind: type[msgspec.Struct]) -> str:
+    return f"{kind.__doc__} takes {', '.join(kind.__struct_fields__)}"

@@ -11,9 +11,11 @@ names, addresses and errors that come from strangers end here.
 import json
 import logging
 import logging.handlers
+import os
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,9 +85,7 @@ def configure(
         colour = sys.stderr.isatty()
     else:
         Path(file).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        stream = logging.handlers.RotatingFileHandler(
-            file, maxBytes=FILE_BYTES, backupCount=FILES - 1, encoding="utf-8"
-        )
+        stream = _PrivateFiles(file, maxBytes=FILE_BYTES, backupCount=FILES - 1, encoding="utf-8")
         colour = False
     stream.setFormatter(_JsonFormatter() if format == "json" else _TextFormatter(colour))
     root = logging.getLogger()
@@ -142,6 +142,18 @@ def row_of(record: logging.LogRecord) -> Row:
         trace = logging.Formatter().formatException(record.exc_info)
         row["exception"] = "\n".join(map(_clean, trace[-EXCEPTION_CHARACTERS:].splitlines()))
     return row
+
+
+class _PrivateFiles(logging.handlers.RotatingFileHandler):
+    """Rotating files that nobody else can read: they name peers and addresses."""
+
+    def _open(self) -> TextIOWrapper:
+        return open(
+            self.baseFilename,
+            "a",
+            encoding=self.encoding,
+            opener=lambda name, flags: os.open(name, flags, 0o600),
+        )
 
 
 class _TextFormatter(logging.Formatter):

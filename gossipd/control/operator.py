@@ -70,7 +70,10 @@ class Operator(Protocol):
         ...
 
     async def export(self, role: str, path: str) -> Document:
-        """Write a model to an absolute path as safetensors: {hash, role, path, size, ...}."""
+        """Write a model (base | head | serving) to an absolute path, as safetensors.
+
+        Answers {hash, role, path, size, ...}.
+        """
         ...
 
     def stop(self) -> Document:

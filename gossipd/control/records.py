@@ -33,7 +33,8 @@ def time_of(seconds: float) -> str:
 
 
 def _quoted(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    if not isinstance(value, str) or (text and not any(mark in text for mark in ' ="\n')):
-        return text
-    return json.dumps(text, ensure_ascii=False)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, str) and value and not any(mark in value for mark in ' ="\n'):
+        return value
+    return json.dumps(value, ensure_ascii=False)

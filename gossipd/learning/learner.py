@@ -59,9 +59,7 @@ class TorchLearner:
         self._held_out = inputs[held], targets[held]
         self._stream = BatchStream(len(training), batch_size, seed) if len(training) else None
 
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(task.seed)
-            self._model = FlatModule(task.model(), task.classes)
+        self._model = self._draw(task.seed)
         self._genesis = (
             portable_genesis(self.layout, task.name, task.seed)
             if task.portable_genesis
@@ -100,6 +98,10 @@ class TorchLearner:
 
     def genesis(self) -> Vector:
         return self._genesis.copy()
+
+    def own_start(self) -> Vector:
+        """What the task's own initialisation draws with this node's seed."""
+        return self._draw(self._noise_seed(-1)).vector()
 
     def train(self, vector: Vector, momentum: Vector | None, steps: int, seed: int) -> Training:
         """`steps` mini-batches of SGD from `vector`; neither argument is changed.
@@ -150,6 +152,11 @@ class TorchLearner:
         if not len(self._testing[1]):
             return {}
         return dict(self._task.metrics(self._output(vector, self._testing[0]), self._testing[1]))
+
+    def _draw(self, seed: int) -> FlatModule:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return FlatModule(self._task.model(), self._task.classes)
 
     def _output(self, vector: Vector, inputs: Tensor) -> Tensor:
         self._use_threads()

@@ -1,30 +1,38 @@
 """What this package changes in libp2p 0.8.1, each change with its reason.
 
-`apply` is called once, before the first host, and fails loudly when what a patch needs is not there:
-another version of libp2p must be looked at patch by patch. The regression tests are in
-tests/network/test_traps.py, by the names used here.
+`apply` is called once, before the first host, and fails loudly when what a patch needs is not
+there: another version of libp2p must be looked at patch by patch. tests/network/test_traps.py has
+one test for every known fault, whether it is patched here or avoided by how libp2p is used:
 
-Not patches, but uses of libp2p that avoid its traps: `swarm.GuardedSwarm` (250 inbound connections, a
-task that sleeps for ever per past connection, a failing connection that ends the service, no cap per
-address), `host` (explicit security and muxer, time-limited dials of every address, a wrapped stream
-handler), `pipe` (writes are never cancelled), `link` (heartbeat, one of two simultaneous dials).
+    streams      every inbound stream handler is wrapped: an exception would end the process
+    swarm        places and tasks of past connections are freed; caps, time limits
+    host         Noise and yamux only (the default accepts plaintext); libp2p itself dials nobody
+    dialler      every address is tried (upstream: one), in bounded time, at once after a failure
+    link, links  a heartbeat (nothing reports a dead peer), one connection of two
+    yamux        our own muxer, see there
 """
 
 import errno
+import logging
 import socket
 from typing import Any
 
 import trio
 from libp2p import __version__ as libp2p_version
+from libp2p.exceptions import ParseError
 from libp2p.host.basic_host import BasicHost
 from libp2p.io import msgio
 from libp2p.io.abc import Reader
 from libp2p.io.exceptions import IncompleteReadError
+from libp2p.protocol_muxer import multiselect_communicator
 from libp2p.transport.tcp import tcp
+from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 
 from gossipd.network.sockets import BufferedTCPStream
 
 VERSION = "0.8.1"
+MULTISTREAM_BYTES = 64 * 1024
+"""Longest message of multistream-select: go-multistream's own limit."""
 
 
 class IncompatibleLibp2p(RuntimeError):
@@ -35,16 +43,22 @@ _applied = False
 
 
 def apply() -> None:
-    """Change libp2p, once per process."""
+    """Change libp2p, once per process.
+
+    Its log is silenced, too: it reports every failed dial several times as an error. What matters
+    of it reaches our own log and counters.
+    """
     global _applied
     if _applied:
         return
     if libp2p_version != VERSION:
         raise IncompatibleLibp2p(f"libp2p {libp2p_version} is installed, {VERSION} is needed")
     _replace(msgio, "read_exactly", read_exactly)
+    _replace(multiselect_communicator, "read_delim", read_delim)
     _replace(tcp, "TrioTCPStream", BufferedTCPStream)
     _replace(tcp, "_set_reuse_flags", set_reuse_flags)
     _replace(BasicHost, "_schedule_identify", skip_identify)
+    logging.getLogger("libp2p").setLevel(logging.CRITICAL)
     _applied = True
 
 
@@ -69,6 +83,15 @@ async def read_exactly(reader: Reader, n: int, retry_count: int = 0) -> bytes:
             )
         buffer += piece
     return bytes(buffer)
+
+
+async def read_delim(reader: Reader) -> bytes:
+    """Upstream believes any length that a stranger declares for a message of multistream-select,
+    and asks the socket for as many bytes in one call."""
+    message = await read_varint_prefixed_bytes_limited(reader, MULTISTREAM_BYTES)
+    if not message.endswith(b"\n"):
+        raise ParseError("a multistream message without its newline")
+    return message[:-1]
 
 
 def set_reuse_flags(sock: trio.socket.SocketType) -> None:

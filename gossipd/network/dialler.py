@@ -24,7 +24,10 @@ async def dial(swarm: GuardedSwarm, peer: str, known: Sequence[str], timeout: fl
     usable = [found for text in known if (found := addresses.dialable(text, peer)) is not None]
     if not usable:
         raise PeerUnreachable("unreachable", f"no usable address among {list(known)}")
-    attempt = _Attempt(swarm, ID.from_string(peer))
+    try:
+        attempt = _Attempt(swarm, ID.from_string(peer))
+    except ValueError as error:
+        raise PeerUnreachable("unreachable", f"no peer id: {error}") from None
     with trio.move_on_after(timeout) as deadline:
         await attempt.run(usable)
     if attempt.connection is not None:

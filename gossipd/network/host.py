@@ -1,25 +1,21 @@
 """The libp2p host: built, listening, dialling, serving; everything here runs in the trio thread."""
 
 import logging
-import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import trio
-from libp2p.abc import INetStream
 from libp2p.crypto.ed25519 import Ed25519PrivateKey
 from libp2p.crypto.keys import KeyPair
 from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
 from libp2p.custom_types import TProtocol
-from libp2p.exceptions import BaseLibp2pError
 from libp2p.host.basic_host import BasicHost
+from libp2p.identity.identify_push.identify_push import ID_PUSH as IDENTIFY_PUSH
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStore
-from libp2p.protocol_muxer.exceptions import MultiselectClientError
-from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.rcmgr import Direction
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as NoiseTransport
@@ -27,8 +23,8 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.tools.anyio_service import background_trio_service
 from libp2p.transport.tcp.tcp import TCP
 
-from gossipd.network import addresses, blobs, compat, dialler, rpc
-from gossipd.network.bridge import Bridge, BridgeDown
+from gossipd.network import addresses, compat, dialler, rpc
+from gossipd.network.bridge import Bridge
 from gossipd.network.interface import (
     Connection,
     Handlers,
@@ -39,15 +35,13 @@ from gossipd.network.interface import (
 from gossipd.network.link import Link, Pace, Unsupported
 from gossipd.network.links import Links
 from gossipd.network.pipe import Pipe, PipeBroken, PipeStalled
-from gossipd.network.rpc import ProtocolViolation, RpcServer
 from gossipd.network.sockets import socket_of
+from gossipd.network.streams import Inbound, open_pipe
 from gossipd.network.swarm import Gate, GuardedSwarm, Upgrader, close
 from gossipd.network.yamux.muxer import Muxer
 
 log = logging.getLogger(__name__)
 
-STREAMS_PER_CONNECTION = 16
-"""Streams of one connection that a peer may have open; ours need four. Ours."""
 UPGRADE_SECONDS = 5.0
 """For the handshakes of an inbound connection. Ours: some round trips of a bad radio link."""
 FOREIGN_SECONDS = 30.0
@@ -108,14 +102,23 @@ class Host:
     # --- life -----------------------------------------------------------------------------------
 
     async def run(self, listening: Callable[[int], None]) -> None:
-        """`listening(port)` is called when others can dial. Raises PortInUse, or what libp2p threw."""
+        """`listening(port)` is called when others can dial. Raises PortInUse, or libp2p's error."""
         async with trio.open_nursery() as self._tasks:
             self._swarm = self._build_swarm()
             self._links = Links(self.id, self, self._settings.dial_timeout, self._tasks)
             self._host = BasicHost(self._swarm, disable_identify_address_discovery=True)
-            self._host.set_stream_handler(TProtocol(rpc.PROTOCOL), self._serve_rpc)
-            self._host.set_stream_handler(TProtocol(blobs.PROTOCOL), self._serve_blobs)
-            self._swarm.set_stream_handler(self._on_stream)
+            self._host.remove_stream_handler(IDENTIFY_PUSH)  # nothing pushed is of use to us
+            inbound = Inbound(
+                self._host,
+                self._bridge,
+                self._handlers,
+                self.counters,
+                self._settings.heartbeat_timeout,
+                self._link,
+                self._refuse,
+                self._abort,
+            )
+            self._swarm.set_stream_handler(inbound.serve)
             async with background_trio_service(self._swarm):
                 listening(await self._listen())
                 await self._stopping.wait()
@@ -282,23 +285,15 @@ class Host:
 
     async def _open(self, connection: SwarmConn, protocol: str) -> Pipe:
         """A new stream; PipeBroken, PipeStalled, Unsupported."""
-        stall = self._settings.heartbeat_timeout
         try:
-            with trio.fail_after(stall):
-                stream = await connection.new_stream()
-                await self._host.multiselect_client.select_one_of(
-                    [TProtocol(protocol)], MultiselectCommunicator(stream), math.ceil(stall)
-                )
-        except trio.TooSlowError:
+            return await open_pipe(connection, protocol, self._settings.heartbeat_timeout)
+        except PipeStalled:
             self._abort(connection, "heartbeat")
-            raise PipeStalled from None
-        except MultiselectClientError as error:
-            if "not supported" in str(error):
-                raise Unsupported(protocol) from None
-            raise PipeBroken(str(error)) from None
-        except BaseLibp2pError as error:
-            raise PipeBroken(str(error)) from None
-        return Pipe(stream, stall)
+            raise
+
+    def _refuse(self, connection: SwarmConn, reason: str) -> None:
+        self.refused(str(connection.muxed_conn.peer_id), reason)
+        self._abort(connection, "violation")
 
     def _abort(self, connection: SwarmConn, reason: str) -> None:
         link = self._links.of(connection)
@@ -306,62 +301,3 @@ class Host:
             link.close(reason)
         else:
             self._tasks.start_soon(close, connection)
-
-    async def _on_stream(self, stream: INetStream) -> None:
-        """Every inbound stream, whatever its protocol: an exception here would end the process."""
-        connection = stream.swarm_conn  # type: ignore[attr-defined]
-        peer = str(connection.muxed_conn.peer_id)
-        if len(connection.streams) > STREAMS_PER_CONNECTION:
-            self.refused(peer, "too-many-streams")
-            self._abort(connection, "violation")
-            return
-        pipe = Pipe(stream, self._settings.heartbeat_timeout)
-        try:
-            await self._host._swarm_stream_handler(stream)
-            await pipe.finish()
-            return
-        except ProtocolViolation as violation:
-            self.refused(peer, violation.reason)
-            self._abort(connection, "violation")
-        except Exception:
-            self.counters["stream-errors"] += 1
-            log.exception("a stream of %s failed", peer)
-        await pipe.reset()
-
-    async def _serve_rpc(self, stream: INetStream) -> None:
-        connection = stream.swarm_conn  # type: ignore[attr-defined]
-        peer = self._link(connection).peer
-
-        async def answer(payload: bytes) -> bytes | None:
-            self.counters["requests_in"] += 1
-            try:
-                return await self._bridge.ask(self._handlers.request, peer, payload)
-            except BridgeDown:
-                return None
-            except Exception:
-                self.counters["request-errors"] += 1
-                log.exception("a request of %s failed", peer)
-                return None
-
-        stall = self._settings.heartbeat_timeout
-        self._abort(connection, await RpcServer(Pipe(stream, stall), answer, stall).run())
-
-    async def _serve_blobs(self, stream: INetStream) -> None:
-        connection = stream.swarm_conn  # type: ignore[attr-defined]
-        peer = self._link(connection).peer
-
-        async def lookup(key: bytes) -> memoryview | bytes | None:
-            try:
-                return await self._bridge.ask(self._handlers.blob, peer, key)
-            except BridgeDown:
-                return None
-            except Exception:
-                self.counters["blob-errors"] += 1
-                log.exception("looking up a blob for %s failed", peer)
-                return None
-
-        stall = self._settings.heartbeat_timeout
-        await blobs.serve(Pipe(stream, stall), lookup, stall, self._count_blob)
-
-    def _count_blob(self) -> None:
-        self.counters["blobs_out"] += 1

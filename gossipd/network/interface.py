@@ -20,18 +20,27 @@ class NetworkError(Exception):
 
 
 class PeerUnreachable(NetworkError):
-    """No connection, or none could be made ("unreachable", "dial-timeout", "wrong-peer", "full")."""
+    """No connection could be made.
+
+    Reasons: "unreachable", "dial-timeout", "wrong-peer" (somebody else answers there), "full" (we
+    are), "unsupported" (a libp2p host, but none of ours).
+    """
 
 
 class RequestFailed(NetworkError):
-    """No answer ("timeout", "disconnected", "too-large", "busy", "malformed")."""
+    """No answer.
+
+    Reasons: "timeout", "disconnected", "too-large" (the request, or its answer), "busy" (too many
+    in flight), "failed" (the peer's handler did), "malformed".
+    """
 
 
 class TransferInterrupted(NetworkError):
     """A blob stopped half-way; what arrived stays in the buffer.
 
-    `received` counts the bytes of the whole blob now valid in the buffer: the offset to resume at.
-    Reasons: "stalled", "disconnected", "gone" (the peer has no such blob), "wrong-size", "malformed".
+    `received` counts the bytes of the whole blob now valid in the buffer: the offset to resume
+    at. Reasons: "stalled", "disconnected", "gone" (the peer has no such blob), "wrong-size",
+    "malformed".
     """
 
     def __init__(self, reason: str, received: int, detail: str = "") -> None:
@@ -65,13 +74,13 @@ class Handlers:
     disconnected: Callable[[str, str], None]
     """(peer, reason): once per `connected`, however it ended."""
     request: Callable[[str, bytes], Awaitable[bytes]]
-    """(peer, payload) -> answer. An exception resets the request, is counted, harms nothing else."""
+    """(peer, payload) -> answer. An exception fails the request, is counted, harms nothing else."""
     blob: Callable[[str, bytes], Awaitable[memoryview | bytes | None]]
     """(peer, key) -> the blob's bytes, or None when this peer shall not have it or it is gone."""
     discovered: Callable[[str, Sequence[str]], None]
     """(peer, addresses): found on the local network (mDNS)."""
     refused: Callable[[str, str], None]
-    """(peer id or remote address, reason): the transport itself turned somebody or something away."""
+    """(peer id or remote address, reason): the transport turned somebody or something away."""
     health: Callable[[bool, str], None] = field(default=lambda healthy, detail: None)
     """(healthy, detail): the network thread stopped ("restarting in 2 s: …") or is up again."""
 
@@ -84,7 +93,7 @@ class Transport(Protocol):
 
     @property
     def addresses(self) -> Sequence[str]:
-        """Multiaddresses that others can dial, each ending in /p2p/<peer id>; empty before start."""
+        """Multiaddresses that others can dial, each ending in /p2p/<peer id>; none before start."""
         ...
 
     async def start(self, handlers: Handlers) -> None:

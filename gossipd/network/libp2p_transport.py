@@ -17,6 +17,7 @@ import trio
 
 from gossipd.network import addresses
 from gossipd.network.bridge import Bridge, BridgeDown
+from gossipd.network.discovery import Discovery
 from gossipd.network.host import Host, NotConnected, Settings
 from gossipd.network.interface import (
     Connection,
@@ -78,6 +79,7 @@ class Libp2pTransport:
         self._handlers: Handlers | None = None
         self._life: _Life | None = None
         self._supervisor: asyncio.Task[None] | None = None
+        self._discovery: Discovery | None = None
         self._connected: set[str] = set()
         self._totals: Counter[str] = Counter()
 
@@ -89,9 +91,7 @@ class Libp2pTransport:
 
     @property
     def addresses(self) -> Sequence[str]:
-        if self._life is None:
-            return ()
-        return addresses.reachable(self._settings.listen, self._settings.port, self._peer_id)
+        return () if self._life is None else self._reachable()
 
     async def start(self, handlers: Handlers) -> None:
         if self._supervisor is not None:
@@ -99,6 +99,11 @@ class Libp2pTransport:
         self._handlers = handlers
         await self._launch()
         self._supervisor = asyncio.create_task(self._supervise())
+        if self._settings.mdns:
+            self._discovery = Discovery(
+                self._peer_id, self._reachable, self._on_discovered, self._totals
+            )
+            self._discovery.start()
 
     async def stop(self) -> None:
         supervisor, self._supervisor = self._supervisor, None
@@ -106,6 +111,9 @@ class Libp2pTransport:
             return
         supervisor.cancel()
         await asyncio.wait([supervisor])
+        if self._discovery is not None:
+            await self._discovery.stop()
+            self._discovery = None
         if self._life is not None:
             await self._life.end()
             self._bury("stopped")
@@ -152,6 +160,9 @@ class Libp2pTransport:
         return {"restarts": 0, "bytes_in": 0, "bytes_out": 0, **totals}
 
     # --- lives ----------------------------------------------------------------------------------
+
+    def _reachable(self) -> Sequence[str]:
+        return addresses.reachable(self._settings.listen, self._settings.port, self._peer_id)
 
     def _alive(self) -> "_Life":
         if self._life is None:
@@ -206,7 +217,6 @@ class Libp2pTransport:
             handlers,
             connected=self._on_connected,
             disconnected=self._on_disconnected,
-            discovered=lambda *args: self._guard(handlers.discovered, *args),
             refused=lambda *args: self._guard(handlers.refused, *args),
         )
 
@@ -219,6 +229,10 @@ class Libp2pTransport:
         if self._handlers is not None and peer in self._connected:
             self._connected.discard(peer)
             self._guard(self._handlers.disconnected, peer, reason)
+
+    def _on_discovered(self, peer: str, addresses: Sequence[str]) -> None:
+        if self._handlers is not None:
+            self._guard(self._handlers.discovered, peer, addresses)
 
     def _guard(self, handler: Any, *args: object) -> None:
         try:

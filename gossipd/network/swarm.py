@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import trio
 from libp2p.abc import IMuxedConn, ISecureConn
-from libp2p.exceptions import BaseLibp2pError
 from libp2p.io.abc import ReadWriteCloser
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.connection.swarm_connection import SwarmConn
@@ -135,7 +134,7 @@ class GuardedSwarm(Swarm):
     async def _upgrade(self, raw: RawConnection, maddr: Multiaddr, arrival: _Arrival) -> None:
         try:
             muxed = await self.upgrade_inbound_raw_conn(raw, maddr)
-        except (BaseLibp2pError, ValueError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - a stranger's bytes, and six parsers of upstream
             log.debug("no connection from %s: %s", arrival.host, error)
             self.gate.refused(arrival.host, "handshake")
             return

@@ -264,12 +264,11 @@ class Node:
     def _judge_hello(
         self, peer: str, hello: Hello, documents: Sequence[events.SignedDocument]
     ) -> Refused | None:
-        authors = {document.author for document in documents}
-        if authors != {peer}:
-            return Refused(code="forged-hello", reason="record and claim must be the sender's own")
         refused = refusal(self.setup.swarm, hello)
         if refused is not None:
             return refused
+        if {document.author for document in documents} != {peer}:
+            return Refused(code="forged-hello", reason="record and claim must be the sender's own")
         claims = [d for d in documents if isinstance(d, SignedClaim)]
         if not all(self.view.has_room_for(author_key(peer, c.claim.incarnation)) for c in claims):
             return Refused(

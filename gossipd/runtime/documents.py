@@ -4,9 +4,10 @@ Opening a document costs a signature check, so what was opened before is remembe
 claims and records pass by many times on their way through a swarm.
 """
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gossipd.protocol.events import SignedDocument
 from gossipd.runtime.counters import ReservedCounter
@@ -28,7 +29,9 @@ from gossipd.wire.messages import (
 )
 
 REMEMBERED = 8192
-"""Opened documents kept: some megabytes, enough for a thousand peers."""
+"""Opened documents kept: enough for some thousand peers."""
+REMEMBERED_BYTES = 4096
+"""Longest document that is kept: records and claims, not manifests, which are opened once."""
 
 S = TypeVar("S", SignedRecord, SignedClaim, Update)
 
@@ -43,7 +46,8 @@ class Documents:
         self._signer = signer
         self._seq = seq
         self.incarnation = incarnation
-        self._opened: OrderedDict[bytes, SignedDocument] = OrderedDict()
+        self._opened: OrderedDict[tuple[bytes, object], Any] = OrderedDict()
+        self._lock = threading.Lock()
 
     # --- signing ---------------------------------------------------------------------------------
 
@@ -103,13 +107,13 @@ class Documents:
         return ()
 
     def _reopen(self, sealed: bytes, open_it: Callable[[bytes, bytes], S]) -> S:
-        known = self._opened.get(sealed)
-        if known is not None:
-            self._opened.move_to_end(sealed)
-            # One envelope names its type, so what it opened as before is what it is.
-            return known  # type: ignore[return-value]
-        opened = open_it(sealed, self._swarm)
-        self._opened[sealed] = opened
-        if len(self._opened) > REMEMBERED:
-            self._opened.popitem(last=False)
-        return opened
+        known: S | None = self._opened.get((sealed, open_it))
+        if known is None:
+            known = open_it(sealed, self._swarm)
+            if len(sealed) > REMEMBERED_BYTES:
+                return known
+            with self._lock:
+                self._opened[sealed, open_it] = known
+                if len(self._opened) > REMEMBERED:
+                    self._opened.popitem(last=False)
+        return known

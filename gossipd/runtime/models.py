@@ -42,7 +42,11 @@ class Models:
         self.reference = GENESIS if init == "genesis" else ZERO
         """What this node's deltas are against; with own random starts nothing is shared."""
         self._cache: OrderedDict[bytes, Vector] = OrderedDict({self.genesis_hash: self.genesis})
-        self.pointers = Pointers(self.genesis_hash, self.genesis_hash, self.genesis_hash, False)
+        self.initial = (
+            self.genesis_hash if init == "genesis" else self.remember(learner.own_start())
+        )
+        """Where a node without any learning stands."""
+        self.pointers = Pointers(self.initial, self.initial, self.initial, False)
         self.momentum: Vector | None = None
 
     def restore(self, pointers: Pointers) -> bool:
@@ -88,7 +92,7 @@ class Models:
         self._cache[model] = vector
         room = max(CACHE_BYTES // max(vector.nbytes, 1), 4)
         while len(self._cache) > room:
-            oldest = next(m for m in self._cache if m != self.genesis_hash)
+            oldest = next(m for m in self._cache if m not in (self.genesis_hash, self.initial))
             del self._cache[oldest]
 
     # --- to and from bodies ----------------------------------------------------------------------

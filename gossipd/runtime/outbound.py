@@ -196,16 +196,17 @@ class Outbound:
         """Let a model enter the serving average: E <- d E + (1 - d) M, in float64. Its hash."""
         decay = self._serving_decay
         before = self._models.get(self._models.pointers.serving)
-        if self._models.pointers.serving == self._models.genesis_hash:
+        if self._models.pointers.serving == self._models.initial:
             # The initial model knows nothing; averaging it in would only delay.
             decay = 0.0
         average = decay * before.astype("f8") + (1.0 - decay) * vector
         return self.save(average.astype("f4"))
 
     def save(self, vector: Vector) -> bytes:
-        """Keep a vector in memory and on disk; its content hash."""
+        """Keep and measure a serving model, in memory and on disk; its content hash."""
         model = self._models.remember(vector)
         self._store.save_vector(model, vector)
+        self.evaluations[model] = self._learner.held_out(vector)
         return model
 
     def commit(self, pointers: Pointers, update: Update) -> None:
@@ -223,20 +224,21 @@ class Outbound:
             )
         ]
         if pointers.serving != self._models.pointers.serving:
+            measured = self.evaluations.get(pointers.serving)
             stored.append(
                 replace(
                     stored[0],
                     model=pointers.serving,
                     role="serving",
                     update=None,
-                    loss=None,
-                    accuracy=None,
+                    loss=measured.loss if measured else None,
+                    accuracy=measured.accuracy if measured else None,
                 )
             )
         self._store.commit(pointers, stored)
         self._models.pointers = pointers
         standing = {pointers.base, pointers.head, pointers.serving}
-        self.evaluations = {m: e for m, e in self.evaluations.items() if m in standing}
+        self.evaluations = {m: e for m, e in list(self.evaluations.items()) if m in standing}
 
     # --- serving bodies --------------------------------------------------------------------------
 

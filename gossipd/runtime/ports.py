@@ -85,6 +85,10 @@ class Learner(Protocol):
         """The initial model: equal on every machine for builtin tasks."""
         ...
 
+    def own_start(self) -> Vector:
+        """A random initial model of this node alone, the same after every restart."""
+        ...
+
     def train(self, vector: Vector, momentum: Vector | None, steps: int, seed: int) -> Training:
         """`steps` mini-batches of local training from `vector`, which stays unchanged."""
         ...

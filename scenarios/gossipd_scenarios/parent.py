@@ -24,7 +24,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -60,7 +60,8 @@ class Parent:
         self._control = control
         self._heard = b""
         self._children: dict[str, Child] = {}
-        self._selector = selectors.DefaultSelector()
+        # Not epoll: that is a descriptor of its own, which children would share.
+        self._selector = selectors.PollSelector()
         self._wake, self._woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def serve(self) -> None:
@@ -102,25 +103,19 @@ class Parent:
         parent = os.getpid()
         pid = os.fork()
         if not pid:
-            self._let_go()
-            os.close(ready)
-            _be_daemon(home, log, saying, parent)
+            _be_daemon(home, log, saying, parent, [ready, *self._descriptors()])
         os.close(saying)
         child = self._children[name] = Child(name, pid, ready)
         self._selector.register(ready, selectors.EVENT_READ, lambda: self._on_ready(child))
         self._tell({"started": name, "pid": pid})
 
-    def _let_go(self) -> None:
-        """In a new child: close what is the parent's alone.
+    def _descriptors(self) -> list[int]:
+        """What is the parent's alone: a daemon closes its copies.
 
-        A daemon that held the parent's end of the control socket would keep the engine from seeing
-        the parent's end.
+        One that held on to the control socket would keep the engine from seeing the parent's end.
         """
-        signal.set_wakeup_fd(-1)
-        self._selector.close()
-        self._control.close()
-        for descriptor in (self._wake, self._woken, *(c.ready for c in self._children.values())):
-            os.close(descriptor)
+        waited_for = [child.ready for child in self._children.values() if child.ready >= 0]
+        return [self._control.fileno(), self._wake, self._woken, *waited_for]
 
     def _on_ready(self, child: Child) -> None:
         said = os.read(child.ready, READ_BYTES)
@@ -150,12 +145,17 @@ class Parent:
             os.kill(child.pid, number)
 
 
-def _be_daemon(home: Path, log: Path, saying: int, parent: int) -> NoReturn:
+def _be_daemon(
+    home: Path, log: Path, saying: int, parent: int, not_ours: Iterable[int]
+) -> NoReturn:
     """What a forked child does with the rest of its life."""
     code = 1
     try:
-        os.setsid()  # Ctrl-C in the engine's terminal is the engine's affair
         die_with(parent)
+        os.setsid()  # Ctrl-C in the engine's terminal is the engine's affair
+        signal.set_wakeup_fd(-1)
+        for descriptor in not_ours:
+            os.close(descriptor)
         for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         _redirect(log)

@@ -104,6 +104,20 @@ def test_models_are_listed_and_exported(
     assert daemon.operator.asked == [("export", "serving", str(tmp_path / "m.safetensors"))]
 
 
+def test_of_many_models_the_newest_are_shown(daemon: ServedOperator, tmp_path: Path) -> None:
+    (serving,) = daemon.operator.models()
+    older = [
+        {**serving, "role": "other", "created": float(n), "hash": f"{n:064x}"} for n in range(9)
+    ]
+    daemon.operator.models = lambda: [*older, serving]  # type: ignore[method-assign]
+
+    lines = gossipd("models", "ls", home=tmp_path).out.splitlines()
+    assert [line.split()[1] for line in lines[1:-1]] == ["serving"] + ["other"] * 5
+    assert lines[-1] == "... and 4 older ones (--all shows them)"
+    assert len(gossipd("models", "ls", "--all", home=tmp_path).out.splitlines()) == 11
+    assert len(gossipd("models", "ls", "--format", "json", home=tmp_path).document["data"]) == 10
+
+
 def test_training_is_paused_and_resumed(daemon: ServedOperator, tmp_path: Path) -> None:
     assert gossipd("train", "pause", home=tmp_path).out == "training is paused\n"
     assert gossipd("train", "resume", "--format", "json", home=tmp_path).document["data"] == {

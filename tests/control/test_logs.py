@@ -138,6 +138,7 @@ def test_a_detached_daemon_writes_to_rotating_files(
 
     files = sorted(file.name for file in (tmp_path / "logs").iterdir())
     assert files == ["gossipd.log", "gossipd.log.1", "gossipd.log.2"]
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "logs").iterdir()} == {0o600}
     assert "number=99" in (tmp_path / "logs" / "gossipd.log").read_text()
     assert capsys.readouterr().err == ""
 

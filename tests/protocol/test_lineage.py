@@ -2,9 +2,9 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from support.properties import properties
 
 from gossipd.protocol.lineage import Relation, compare, is_news, join, more_in
+from support.properties import properties
 
 A, B, C = b"author-a", b"author-b", b"author-c"
 SMALL, LARGE = b"\x01" * 32, b"\x02" * 32

@@ -5,7 +5,6 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.properties import properties
 
 from gossipd.protocol.view import CLAIMS_BYTES, RECORDS_BYTES, SwarmView
 from gossipd.wire import limits
@@ -19,6 +18,7 @@ from gossipd.wire.messages import (
     StepClaim,
     View,
 )
+from support.properties import properties
 
 PEERS = ("ann", "bob", "cem")
 

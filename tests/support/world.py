@@ -154,7 +154,7 @@ class Member:
         seed = repr(sorted(lineage.items())).encode() + self.id.encode()
         body = digest(seed)[:20]
         honest: dict[str, Any] = {
-            "swarm": SWARM.id,
+            "swarm": self.swarm.id,
             "task": TERMS.task,
             "incarnation": self.documents.incarnation,
             "seq": self.documents.next_seq(),

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from gossipd_cli import render
 from gossipd_cli.options import FormatOption, example
 from gossipd_cli.output import Format, emit
 
@@ -34,10 +33,17 @@ def demo(
     ] = Averaging.variance_corrected,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write a plot and the numbers here.", show_default=False),
+        typer.Option(
+            metavar="DIR",
+            help="Where to write the plot and the numbers. Default: the plot, here.",
+            show_default=False,
+        ),
     ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the daemons' homes and logs in place.")
+    ] = False,
     output_format: FormatOption = Format.text,
-) -> int:
+) -> None:
     """Start a few daemons here, each with its own part of the data, and see them learn."""
     from gossipd_scenarios import demo as scenario
 
@@ -48,8 +54,8 @@ def demo(
             "exchange": exchange,
             "averaging": averaging.value,
             "output": output,
+            "keep": keep,
             "quiet": output_format is Format.json,
         }
     )
-    emit(output_format, result, lambda data: data.get("summary") or render.fields(data))
-    return int(result.get("exit_code", 0))
+    emit(output_format, result, lambda data: str(data["summary"]))

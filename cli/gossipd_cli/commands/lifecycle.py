@@ -108,6 +108,14 @@ def start(
             show_default=False,
         ),
     ] = None,
+    log_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Log into this file, 3 x 10 MB. Default: stderr; with --detach logs/gossipd.log.",
+            show_default=False,
+        ),
+    ] = None,
     home: HomeOption = None,
     output_format: FormatOption = Format.text,
 ) -> int:
@@ -141,9 +149,9 @@ def start(
             ExitCode.CONFIG,
         )
     if detached:
-        _detach(config, overrides, paths, output_format)
+        _detach(overrides, paths, log_file or paths.logs / "gossipd.log", output_format)
         return 0
-    return _run(config, paths, output_format)
+    return _run(config, paths, log_file, output_format)
 
 
 @app.command("stop", epilog=example("gossipd stop"))
@@ -223,7 +231,7 @@ def _overrides(options: dict[str, Any], settings: list[str]) -> dict[str, Any]:
     return overrides
 
 
-def _run(config: Config, paths: Paths, output_format: Format) -> int:
+def _run(config: Config, paths: Paths, log_file: Path | None, output_format: Format) -> int:
     say(f"gossipd {__version__} starts in {paths.home}")
     from gossipd.daemon import run  # loads torch and libp2p, which takes seconds
 
@@ -235,7 +243,7 @@ def _run(config: Config, paths: Paths, output_format: Format) -> int:
         _announce(output_format, ready.peer_id, list(ready.addresses), ready.join)
 
     try:
-        return run(config, paths.home, on_ready=announce)
+        return run(config, paths.home, on_ready=announce, log_file=log_file)
     except OperatorError as error:
         if not is_ready:
             raise
@@ -243,10 +251,8 @@ def _run(config: Config, paths: Paths, output_format: Format) -> int:
         return error.exit_code
 
 
-def _detach(config: Config, overrides: dict[str, Any], paths: Paths, output_format: Format) -> None:
-    if not config.log.path:
-        overrides = {**overrides, "log.path": str(paths.logs / "gossipd.log")}
-    arguments = ["start", "--home", str(paths.home)]
+def _detach(overrides: dict[str, Any], paths: Paths, log_file: Path, output_format: Format) -> None:
+    arguments = ["start", "--home", str(paths.home), "--log-file", str(log_file.absolute())]
     for key, value in overrides.items():
         arguments += ["--set", f"{key}={_text(value)}"]
     status = detach(arguments, Client(paths.socket), paths.logs, START_SECONDS)

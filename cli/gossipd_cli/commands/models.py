@@ -1,5 +1,6 @@
 """`gossipd models` and `gossipd eval`: what was learnt."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,18 +10,35 @@ from gossipd_cli import render
 from gossipd_cli.options import FormatOption, HomeOption, client, example, group
 from gossipd_cli.output import Format, emit
 
+OTHERS_SHOWN = 5
+
 app = group("Show and export models.")
 
 
-@app.command("ls", epilog=example("gossipd models ls"))
-def list_models(home: HomeOption = None, output_format: FormatOption = Format.text) -> None:
-    """List the models kept here: base, head, serving and older ones."""
-    emit(output_format, client(home).models(), render.models)
+class Role(StrEnum):
+    """Which of the daemon's models."""
+
+    serving = "serving"
+    head = "head"
+    base = "base"
+
+
+@app.command("ls", epilog=example("gossipd models ls", "gossipd models ls --format json"))
+def list_models(
+    show_all: Annotated[
+        bool, typer.Option("--all", "-a", help="Show all the older ones, not the newest only.")
+    ] = False,
+    home: HomeOption = None,
+    output_format: FormatOption = Format.text,
+) -> None:
+    """List the models kept here: serving, head, base and older ones."""
+    shown = None if show_all else OTHERS_SHOWN
+    emit(output_format, client(home).models(), lambda data: render.models(data, shown))
 
 
 @app.command("export", epilog=example("gossipd models export serving model.safetensors"))
 def export_model(
-    role: Annotated[str, typer.Argument(metavar="ROLE", help="serving, head or base.")],
+    role: Annotated[Role, typer.Argument(metavar="ROLE", help="serving, head or base.")],
     path: Annotated[
         Path, typer.Argument(metavar="FILE", help="File to write, in safetensors format.")
     ],
@@ -28,4 +46,4 @@ def export_model(
     output_format: FormatOption = Format.text,
 ) -> None:
     """Write a model to a file that any safetensors reader can load."""
-    emit(output_format, client(home).export(role, path), render.fields)
+    emit(output_format, client(home).export(role.value, path), render.fields)

@@ -1,0 +1,129 @@
+"""One of everything that travels, with fixed keys and values: for golden files and mutation.
+
+Nothing here may ever change: tests/golden/wire-v1 holds these objects' bytes. A new message or
+field gets a new example.
+"""
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from gossipd.wire.envelope import Signer, seal
+from gossipd.wire.framing import encode_message, pack
+from gossipd.wire.messages import (
+    GENESIS,
+    ZERO,
+    AnyMessage,
+    Document,
+    Goodbye,
+    Have,
+    Hello,
+    Manifest,
+    Offer,
+    PeerRecord,
+    Ping,
+    Pong,
+    Refused,
+    StepClaim,
+    View,
+    ViewSync,
+    Want,
+)
+
+SWARM, TASK, LAYOUT, MODEL, BASE = (bytes([byte]) * 32 for byte in range(0xA0, 0xA5))
+AUTHORS = bytes(range(8)), bytes(range(8, 16))
+
+_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+SIGNER = Signer(_KEY.public_key().public_bytes_raw(), _KEY.sign)
+PEER_ID = "12D3KooWA4Xop1JaT3MHxwYMkCepYsv4iPVopMXwCz5iHYdBfeSB"
+
+DOCUMENTS: dict[str, Document] = {
+    "record": PeerRecord(
+        incarnation=3,
+        seq=17,
+        addresses=("/ip4/192.0.2.1/tcp/4001", "/ip6/2001:db8::1/tcp/4001"),
+        examples=1437,
+        class_counts=(700, 0, 737),
+        counter=2,
+        event="leave",
+    ),
+    "record-minimal": PeerRecord(incarnation=0, seq=0),
+    "claim": StepClaim(incarnation=3, steps=9001),
+    "manifest": Manifest(
+        swarm=SWARM,
+        task=TASK,
+        incarnation=3,
+        seq=18,
+        role="head",
+        kind="delta",
+        reference=GENESIS,
+        codec="half",
+        layout=LAYOUT,
+        parameters=150_000,
+        model=MODEL,
+        base=BASE,
+        variances=(0.25, 1e-8, 0.0),
+        lineage={AUTHORS[0]: 9001, AUTHORS[1]: 2**53},
+        examples=1437,
+        steps=9001,
+        class_counts=(700, 0, 737),
+        round=12,
+        loss=0.375,
+        accuracy=0.875,
+        tags=("digits", "Ziffern: äöü"),
+        body_size=300_000,
+        chunks=(bytes([1]) * 32, bytes([2]) * 32),
+        created=1_700_000_000.5,
+    ),
+    "manifest-minimal": Manifest(
+        swarm=SWARM,
+        task=TASK,
+        incarnation=0,
+        seq=0,
+        role="base",
+        kind="full",
+        reference=ZERO,
+        codec="dense",
+        layout=LAYOUT,
+        parameters=1,
+        model=MODEL,
+        lineage={},
+        examples=0,
+        steps=0,
+        body_size=4,
+        chunks=(bytes([1]) * 32,),
+        created=0.0,
+    ),
+}
+
+ENVELOPES: dict[str, bytes] = {
+    name: seal(document, SWARM, SIGNER) for name, document in DOCUMENTS.items()
+}
+
+MESSAGES: dict[str, AnyMessage] = {
+    "hello": Hello(
+        swarm=SWARM,
+        task=TASK,
+        layout=LAYOUT,
+        genesis=MODEL,
+        membership=b"proof",
+        record=ENVELOPES["record"],
+        claim=ENVELOPES["claim"],
+        agent="gossipd/0.1.0",
+    ),
+    "refused": Refused(code="foreign-swarm", reason="this is another swarm"),
+    "ping": Ping(est=41, counter=2),
+    "ping-minimal": Ping(),
+    "pong": Pong(est=42, counter=1, unavailable=True),
+    "view-sync": ViewSync(records={AUTHORS[0]: 17}, claims={AUTHORS[1]: 5}, only=AUTHORS),
+    "view": View(records=(ENVELOPES["record"],), claims=(ENVELOPES["claim"],)),
+    "offer": Offer(manifests=(ENVELOPES["manifest"],), claims=(ENVELOPES["claim"],)),
+    "want": Want(updates=(MODEL, BASE)),
+    "have": Have(lineage={AUTHORS[0]: 9001}, model=MODEL, role="serving"),
+    "goodbye": Goodbye(reason="shutting down"),
+}
+
+GOLDEN: dict[str, bytes] = {
+    **{f"message-{name}": encode_message(message) for name, message in MESSAGES.items()},
+    **{f"document-{name}": pack(document) for name, document in DOCUMENTS.items()},
+    **{f"envelope-{name}": envelope for name, envelope in ENVELOPES.items()},
+}
+"""The bytes that this version writes, by the name of the file that holds those of version 1."""

@@ -1,0 +1,70 @@
+"""What version 1 wrote is understood, and written the same way, by every later version 1."""
+
+from pathlib import Path
+
+import pytest
+
+from gossipd.wire.envelope import open_claim, open_manifest, open_record
+from gossipd.wire.framing import decode_request, decode_response, unpack
+from gossipd.wire.identifiers import digest
+from gossipd.wire.messages import Manifest, PeerRecord, Refused, Request
+from support.wire_examples import DOCUMENTS, GOLDEN, MESSAGES, PEER_ID, SWARM
+
+FOLDER = Path(__file__).parents[1] / "golden" / "wire-v1"
+
+
+def stored(name: str) -> bytes:
+    return (FOLDER / f"{name}.bin").read_bytes()
+
+
+def test_every_golden_file_has_an_example_and_the_other_way_round() -> None:
+    assert {file.stem for file in FOLDER.iterdir()} == GOLDEN.keys()
+
+
+def test_every_message_and_document_has_a_golden_file() -> None:
+    examples = {type(message) for message in MESSAGES.values()}
+    assert examples >= {*Request.__args__, Refused}
+    assert len(examples) == 10
+    assert len({type(document) for document in DOCUMENTS.values()}) == 3
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_this_version_writes_the_same_bytes(name: str) -> None:
+    assert GOLDEN[name] == stored(name)
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_a_message_of_version_1_is_read(name: str) -> None:
+    message, data = MESSAGES[name], stored(f"message-{name}")
+    decode = decode_request if isinstance(message, Request) else decode_response
+    assert decode(data) == message
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_document_of_version_1_is_read(name: str) -> None:
+    document = DOCUMENTS[name]
+    assert unpack(stored(f"document-{name}"), type(document)) == document
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_an_envelope_of_version_1_is_opened(name: str) -> None:
+    document, envelope = DOCUMENTS[name], stored(f"envelope-{name}")
+    match document:
+        case PeerRecord():
+            signed = open_record(envelope, SWARM)
+            assert (signed.author, signed.record, signed.envelope) == (PEER_ID, document, envelope)
+        case Manifest():
+            update = open_manifest(envelope, SWARM)
+            assert (update.author, update.manifest, update.envelope) == (
+                PEER_ID,
+                document,
+                envelope,
+            )
+            assert update.id == digest(stored(f"document-{name}"))
+        case _:
+            claimed = open_claim(envelope, SWARM)
+            assert (claimed.author, claimed.claim, claimed.envelope) == (
+                PEER_ID,
+                document,
+                envelope,
+            )
