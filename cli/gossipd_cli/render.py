@@ -56,6 +56,8 @@ def status(data: Document) -> str:
     rows.append(("updates", _joined(*(f"{n:,} {name}" for name, n in data["updates"].items()))))
     if data["refused"]:
         rows.append(("refused", _joined(*(f"{n:,} {why}" for why, n in data["refused"].items()))))
+    if data["errors"]:
+        rows.append(("errors", _joined(*(f"{n:,} {what}" for what, n in data["errors"].items()))))
     rows += [("waiting", _wait(row)) for row in data["waiting"][:5]]
     rows += [("warning", warning(row)) for row in data["health"]]
     rows += [("address", address) for address in data["addresses"]]

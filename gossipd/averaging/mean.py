@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from gossipd.tensors.layout import Vector
 
-BLOCK = 65_536
-"""Numbers averaged at once: as float64 they stay in a core's cache (ours, measured)."""
+BLOCK = 131_072
+"""Numbers averaged at once: a megabyte of float64 stays in the cache (ours, measured)."""
 
 
 def mean(models: Sequence[Vector], weights: Sequence[float] | None = None) -> Vector:

@@ -68,6 +68,7 @@ class StatusCollector(Collector):
             "updates", "Updates by what became of them.", ("outcome",), _by_name(status["updates"])
         )
         yield _counter("refused", "Refusals by reason.", ("reason",), _by_name(status["refused"]))
+        yield _counter("errors", "Our own faults by kind.", ("kind",), _by_name(status["errors"]))
         yield _single("waits", "Waits under way, each with a deadline.", len(status["waiting"]))
         warnings = [((row["code"], row["severity"]), 1.0) for row in status["health"]]
         yield _gauge(

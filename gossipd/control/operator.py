@@ -22,7 +22,7 @@ class Operator(Protocol):
         training: {paused, steps, cycles, loss, examples, class_counts},
         models: {base | head | serving: {hash, held_out_loss, held_out_accuracy}},
         updates: {offered, fetched, merged, adopted, redundant, refused},
-        refused: {reason: count}, refused_by_peer: {peer: {reason: count}},
+        refused: {reason: count}, refused_by_peer: {peer: {reason: count}}, errors: {kind: count},
         waiting: [{what, whom, seconds, deadline}], health: as `health()`}
 
         `uptime` in seconds; `seconds` is how long a wait lasts, `deadline` how long it may go on;

@@ -1,7 +1,8 @@
 """Blobs on one long-lived stream per connection and direction, transfers one after the other.
 
 Request: key length (1 byte), offset (8), key. Answer: status (1), size of the whole blob (8), then
-the bytes from the offset on. The size is compared with the receiver's buffer before the body is read.
+the bytes from the offset on. The size is compared with the receiver's buffer before the body is
+read.
 """
 
 import struct

@@ -24,7 +24,11 @@ from libp2p.host.basic_host import BasicHost
 from libp2p.io import msgio
 from libp2p.io.abc import Reader
 from libp2p.io.exceptions import IncompleteReadError
+from libp2p.network import auto_connector
+from libp2p.network.connection.swarm_connection import SwarmConn
+from libp2p.network.swarm import Swarm
 from libp2p.protocol_muxer import multiselect_communicator
+from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
 from libp2p.transport.tcp import tcp
 from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 
@@ -33,6 +37,14 @@ from gossipd.network.sockets import BufferedTCPStream
 VERSION = "0.8.1"
 MULTISTREAM_BYTES = 64 * 1024
 """Longest message of multistream-select: go-multistream's own limit."""
+
+USED: dict[Any, tuple[str, ...]] = {
+    BasicHost: ("_swarm_stream_handler",),
+    Swarm: ("_do_handle_inbound_connection", "add_conn", "upgrade_inbound_raw_conn", "dial_addr"),
+    SwarmConn: ("_handle_new_streams", "new_stream"),
+    MuxerMultistream: ("select_transport",),
+}
+"""What is used or overridden beyond libp2p's interfaces."""
 
 
 class IncompatibleLibp2p(RuntimeError):
@@ -53,18 +65,26 @@ def apply() -> None:
         return
     if libp2p_version != VERSION:
         raise IncompatibleLibp2p(f"libp2p {libp2p_version} is installed, {VERSION} is needed")
+    for owner, names in USED.items():
+        for name in names:
+            _require(owner, name)
     _replace(msgio, "read_exactly", read_exactly)
     _replace(multiselect_communicator, "read_delim", read_delim)
     _replace(tcp, "TrioTCPStream", BufferedTCPStream)
     _replace(tcp, "_set_reuse_flags", set_reuse_flags)
     _replace(BasicHost, "_schedule_identify", skip_identify)
-    logging.getLogger("libp2p").setLevel(logging.CRITICAL)
+    for name in ("libp2p", auto_connector.logger.name):  # the latter has a level of its own
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     _applied = True
 
 
-def _replace(owner: Any, name: str, value: object) -> None:
+def _require(owner: Any, name: str) -> None:
     if not hasattr(owner, name):
         raise IncompatibleLibp2p(f"{owner.__name__}.{name} is gone")
+
+
+def _replace(owner: Any, name: str, value: object) -> None:
+    _require(owner, name)
     setattr(owner, name, value)
 
 

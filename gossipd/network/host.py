@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 
 UPGRADE_SECONDS = 5.0
 """For the handshakes of an inbound connection. Ours: some round trips of a bad radio link."""
+DISCONNECT_SECONDS = 2.0
+"""How long a disconnect waits until the connection is gone; it goes on closing after that. Ours."""
 FOREIGN_SECONDS = 30.0
 """How long a connection may stay that does not speak our protocols. Ours."""
 
@@ -165,11 +167,11 @@ class Host:
 
     async def _close(self) -> None:
         async with trio.open_nursery() as nursery:
-            for listener in tuple(self._swarm.listeners.values()):
-                nursery.start_soon(listener.close)
             for connection in self._swarm.get_connections():
                 assert isinstance(connection, SwarmConn)
                 nursery.start_soon(self._say_goodbye, connection)
+        for listener in tuple(self._swarm.listeners.values()):
+            await listener.close()
 
     async def _say_goodbye(self, connection: SwarmConn) -> None:
         link = self._links.of(connection)
@@ -217,8 +219,13 @@ class Host:
         self._link(connection).attach(pipe)
 
     async def disconnect(self, peer: str, reason: str) -> None:
-        for link in self._links.every(peer):
+        links = self._links.every(peer)
+        for link in links:
             link.close(reason)
+        # Whoever dials next must find the connection gone, not take it for one that stands.
+        with trio.move_on_after(DISCONNECT_SECONDS):
+            for link in links:
+                await link.gone.wait()
 
     async def request(self, peer: str, payload: bytes, timeout: float) -> bytes:
         return await self._kept(peer).request(payload, timeout)

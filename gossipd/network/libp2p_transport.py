@@ -1,8 +1,8 @@
-"""The transport over real libp2p: an asyncio facade of a trio thread, which it starts again if it fails.
+"""The transport over real libp2p: an asyncio facade of a trio thread, started again if it fails.
 
 asyncio loop   Libp2pTransport, the caller's handlers
 bridge         calls across, both ways
-trio thread    host -> swarm (in), dialler (out) -> links -> link -> rpc, blobs -> pipe
+trio thread    host -> swarm (in), dialler (out) -> links -> link -> rpc, blobs -> pipe -> yamux
 """
 
 import asyncio
@@ -173,13 +173,18 @@ class Libp2pTransport:
         """A new trio thread, listening. Raises PortInUse, NetworkError."""
         assert self._handlers is not None
         life = _Life(self._settings, self._guarded(self._handlers))
-        port = await life.begin()
+        try:
+            port = await life.begin()
+        except asyncio.CancelledError:
+            await life.end()
+            raise
         self._settings = replace(self._settings, port=port)
         self._life = life
 
     async def _supervise(self) -> None:
         """Start the thread again, for ever, whenever it ends."""
-        assert self._handlers is not None and self._life is not None
+        assert self._handlers is not None
+        assert self._life is not None
         delay, ceiling = BACK_OFF_SECONDS
         loop = asyncio.get_running_loop()
         while True:
@@ -265,6 +270,7 @@ class _Life:
 
     async def end(self) -> None:
         """Stop the host and its thread."""
+        await asyncio.wait([self._listening], timeout=STOP_SECONDS)
         self.bridge.tell(self.host.stop, missing_ok=True)
         await asyncio.wait([self._ended], timeout=STOP_SECONDS)
         self.bridge.down()

@@ -52,6 +52,7 @@ class Link:
         self.outbound = outbound
         self.since = trio.current_time()
         self._reason: str | None = None
+        self.gone = trio.Event()
         self.round_trip: float | None = None
         self._blobs = BlobClient(lambda: open_pipe(connection, blobs.PROTOCOL), self._discard)
         self._socket = socket_of(connection)
@@ -95,6 +96,7 @@ class Link:
     def ended(self) -> None:
         """The connection is gone."""
         self._scope.cancel()
+        self.gone.set()
 
     async def retire(self) -> None:
         """Another connection to the same peer is kept: let the other side notice, then close."""

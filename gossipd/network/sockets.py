@@ -1,4 +1,4 @@
-"""The bytes under a connection: read in large pieces, counted, with the time of the last arrival."""
+"""The bytes under a connection: read in large pieces, counted, the last arrival remembered."""
 
 import trio
 from libp2p.abc import INetConn
@@ -12,9 +12,9 @@ READ_BYTES = 256 * 1024
 class BufferedTCPStream(TrioTCPStream):
     """libp2p's TCP stream, but one system call serves many reads.
 
-    Noise reads every message in two steps (length, body); upstream each is a system call, a lock and
-    a trip through trio's scheduler. All layers above share this object, so what is buffered here
-    cannot be lost when multistream, the handshake and the session take over from each other.
+    Noise reads every message in two steps (length, body); upstream each is a system call, a lock
+    and a trip through trio's scheduler. All layers above share this object, so what is buffered
+    here cannot be lost when multistream, the handshake and the session take over from each other.
     """
 
     def __init__(self, stream: trio.SocketStream) -> None:

@@ -1,9 +1,9 @@
 """libp2p's swarm, with the ways in bounded and every connection's tasks ended with the connection.
 
-Upstream keeps one slot and one sleeping task for every inbound connection of its life (after 250 of
-them it refuses everybody), lets one failing connection end the whole service, and accepts any number
-of connections from one address. The two methods that do so are replaced here; dialling, the upgrade
-and the streams stay libp2p's.
+Upstream keeps one slot and one sleeping task for every inbound connection of its life (after 250
+of them it refuses everybody), lets one failing connection end the whole service, and accepts any
+number of connections from one address. The two methods that do so are replaced here; dialling, the
+upgrade and the streams stay libp2p's.
 """
 
 import logging
@@ -18,6 +18,7 @@ from libp2p.abc import IMuxedConn, ISecureConn
 from libp2p.io.abc import ReadWriteCloser
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.connection.swarm_connection import SwarmConn
+from libp2p.network.exceptions import SwarmException
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.protocol_muxer.exceptions import MultiselectClientError, MultiselectError
@@ -136,12 +137,14 @@ class GuardedSwarm(Swarm):
             muxed = await self.upgrade_inbound_raw_conn(raw, maddr)
         except Exception as error:  # noqa: BLE001 - a stranger's bytes, and six parsers of upstream
             log.debug("no connection from %s: %s", arrival.host, error)
-            self.gate.refused(arrival.host, "handshake")
+            self.gate.refused(arrival.host, "full" if self.gate.full() else "handshake")
             return
         arrival.upgraded = True
         await muxed.event_closed.wait()  # type: ignore[attr-defined]
 
     async def add_conn(self, muxed_conn: IMuxedConn, direction: str = "unknown") -> SwarmConn:
+        if self.gate.full():
+            raise SwarmException("full")  # it became so during the handshakes
         connection = SwarmConn(muxed_conn, self, direction)
         connection.set_transport_info(
             muxed_conn.get_transport_addresses(), muxed_conn.get_connection_type()

@@ -198,25 +198,25 @@ class Inbound:
     def _combine(self, plan: Merge, vectors: list[Vector]) -> Vector:
         if plan.rule == "adopt":
             return vectors[0]
-        layout = self._models.layout
-        declared = [s.update.manifest.variances if s.update else None for s in plan.sides]
         if plan.rule == "concurrent":
             return self._weigh(plan, vectors)
         own = vectors[0] if plan.sides[0].update is None else None
         received = vectors if own is None else vectors[1:]
         if self._averaging == "mean":
-            merged = mean(received)
-            if own is None:
-                return merged
-            return mean([own, merged], [self._self_weight, 1.0 - self._self_weight])
-        declared = declared if own is None else declared[1:]
+            share = (1.0 - self._self_weight) / len(received)
+            weights = [self._self_weight] + [share] * len(received)
+            return mean(vectors) if own is None else mean(vectors, weights)
         return variance_corrected(
-            layout, own, received, self_weight=self._self_weight, declared=declared
+            self._models.layout,
+            own,
+            received,
+            self_weight=self._self_weight,
+            declared=[_declared(side.update) for side in plan.sides[-len(received) :]],
         )
 
     def _weigh(self, plan: Merge, vectors: list[Vector]) -> Vector:
         sides = [
-            WeighedSide(vector, side.examples, side.class_counts)
+            WeighedSide(vector, side.examples, side.class_counts, _declared(side.update))
             for vector, side in zip(vectors, plan.sides, strict=True)
         ]
         return merge_concurrent(self._models.layout, sides, average=self._averaging)
@@ -243,3 +243,8 @@ class Inbound:
             return self._outbound.save(other)
         own = self._models.get(self._models.pointers.serving)
         return self._outbound.save(self._weigh(plan, [own, other]))
+
+
+def _declared(update: Update | None) -> tuple[float, ...] | None:
+    """The tensors' variances before encoding, where the author has declared them."""
+    return (update.manifest.variances or None) if update is not None else None

@@ -116,6 +116,8 @@ class Models:
 
     def decode(self, manifest: Manifest, body: bytes) -> None:
         """Make the model of a verified manifest and body known. WireError when it is not that."""
+        if len(manifest.variances) not in (0, len(self.layout.tensors)):
+            raise WireError("wrong-variances", f"{len(manifest.variances)} of them")
         try:
             delta = decode(manifest.codec, body, self.layout)
         except CodecError as error:

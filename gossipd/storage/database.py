@@ -75,11 +75,6 @@ class Database:
         """The first row of a query, or None."""
         return next(iter(self.rows(sql, *values)), None)
 
-    def size(self) -> int:
-        """Bytes on the disk."""
-        files = (self._path, self._path.with_name(f"{self._path.name}-wal"))
-        return sum(file.stat().st_size for file in files if file.exists())
-
     # --- opening ---------------------------------------------------------------------------------
 
     def _check(self) -> None:

@@ -258,12 +258,13 @@ class DiskStore:
     def collect(self) -> int:
         """Remove what is beyond the quota or the bounds on history; the bytes that were freed.
 
-        Oldest first. What the node stands on stays, even when that alone is beyond the quota.
+        The quota is for models and bodies; the bounds on history keep the database small. Oldest
+        first. What the node stands on stays, even when that alone is beyond the quota.
         """
         lying = list(self._files.scan())
         with self._database.lock:
             known = self._known()
-            removal = retention.choose(lying, known, self._quota - self._database.size())
+            removal = retention.choose(lying, known, self._quota)
             with self._database.transaction("forget old models") as rows:
                 for table, column, keys in (
                     ("models", "model", removal.models),

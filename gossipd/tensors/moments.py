@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 65_536
-"""Numbers worked on at once: as float64 they stay in a core's cache (ours, measured)."""
+BLOCK = 131_072
+"""Numbers worked on at once: a megabyte of float64 stays in the cache (ours, measured)."""
 
 
 class Moments(NamedTuple):

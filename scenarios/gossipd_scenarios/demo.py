@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gossipd.errors import ExitCode, OperatorError
 from gossipd_scenarios import plot
 from gossipd_scenarios.fleet import LOOPBACK, Fleet, FleetError, Member
 from gossipd_scenarios.judge import Judge
@@ -79,7 +80,7 @@ def run(options: Document) -> Document:
     Whatever happens, no process is left, and without `keep` no file of the daemons.
     """
     chosen = Options(**options)
-    chosen.image.parent.mkdir(parents=True, exist_ok=True)
+    _check_output(chosen.image.parent)
     home = Path(tempfile.mkdtemp(prefix="gossipd-demo-"))
     try:
         result = asyncio.run(_run(chosen, home))
@@ -92,6 +93,22 @@ def run(options: Document) -> Document:
         chosen.image.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
     result["summary"] = _summary(result)
     return result
+
+
+def _check_output(directory: Path) -> None:
+    """Better now than when all is done."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        writable = os.access(directory, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise OperatorError(
+            "not-writable",
+            f"cannot write into {directory}",
+            "choose another directory with --output",
+            ExitCode.USAGE,
+        )
 
 
 async def _run(options: Options, home: Path) -> Document:
@@ -199,6 +216,7 @@ class Demo:
         finally:
             if accident is not None:
                 accident.cancel()
+                await asyncio.gather(accident, return_exceptions=True)
 
     async def _accident(self, victim: Member) -> Document:
         """Kill a daemon without warning, and start it again."""

@@ -225,10 +225,14 @@ class Member:
         finally:
             for wait in waits:
                 wait.cancel()
+        # The caller hears of it here, so it is no surprise later.
+        self._end_expected = not self._ready.is_set()
         if self._ended.is_set():
             raise self._death()
         if not self._ready.is_set():
+            await self.kill()
             raise self._late(seconds, "it to be ready")
+        self._end_expected = False
 
     def on_message(self, message: Document) -> None:
         match message:

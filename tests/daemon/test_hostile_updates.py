@@ -128,6 +128,13 @@ async def test_a_body_that_is_another_model_than_declared_is_refused(
         await attack.refused("wrong-model")
 
 
+async def test_declared_variances_must_fit_the_model(daemon: Member, name: str) -> None:
+    async with Outsider(name, await swarm_of(daemon)) as outsider:
+        attack = await admitted(outsider, daemon)
+        await attack.offer(outsider.body(), variances=(1.0,))
+        await attack.refused("wrong-variances")
+
+
 @pytest.mark.parametrize(
     ("reason", "fields"),
     [

@@ -8,6 +8,7 @@ from gossipd.protocol import exchange as room
 from gossipd.protocol.events import (
     Answer,
     Ask,
+    Connected,
     Disconnected,
     Fetch,
     FetchFailed,
@@ -22,7 +23,7 @@ from gossipd.protocol.exchange import FETCHES_AT_ONCE
 from gossipd.wire import limits
 from gossipd.wire.identifiers import digest
 from gossipd.wire.messages import ZERO, Have, Offer, Pong, Refused, Update, View, ViewSync, Want
-from support.solo import Solo, one, only
+from support.solo import NOWHERE, Solo, one, only
 from support.world import SETTINGS, SWARM, Member
 
 OTHER = digest(b"something else")
@@ -56,7 +57,8 @@ def test_what_is_new_is_fetched_from_who_offered_it(solo: Solo) -> None:
     out = solo.offer(ann, update)
     assert one(out, Fetch) == Fetch(ann.id, update)
     assert wanted(out) == (update.id,)
-    solo.arrive(ann, update)
+    for asked in only(solo.arrive(ann, update), Ask):
+        solo.answer(asked, Offer())
     assert solo.node.gossip.holds(update.id)
     assert solo.node.exchange.counts.fetched == 1
 
@@ -507,7 +509,7 @@ def test_a_serving_body_that_does_not_come_holds_up_nothing(
 
 def test_a_serving_model_that_is_on_its_way_already_is_not_fetched_twice(solo: Solo) -> None:
     ann = solo.peer("ann", steps=20)
-    first, asked_first = ask_serving(solo, ann)
+    _, asked_first = ask_serving(solo, ann)
     second = ann.update(lineage={ann.me: 20}, model=OTHER)
     solo.offer(ann, second)
     asked_second = one(solo.arrive(ann, second), Ask)
@@ -528,8 +530,11 @@ def test_a_head_whose_carrier_has_gone_comes_without(solo: Solo) -> None:
 
 def test_a_serving_model_is_offered_with_the_claims_that_prove_it(solo: Solo) -> None:
     """Its author may have trained since the asker heard of it."""
-    ann = solo.peer("ann")
     solo.trained()
+    ann = solo.puppet("ann")
+    solo.feed(Connected(ann.id, NOWHERE, False))
+    hello, documents = solo.hello_of(ann)
+    solo.ask(ann, hello, *documents)
     have = Have(lineage={}, model=OTHER, role="serving")
     publish = one(solo.ask(ann, have), PublishServing)
     assert not only(solo.ask(ann, have), PublishServing), "published once for all who ask"

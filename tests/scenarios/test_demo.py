@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from gossipd.errors import OperatorError
 from gossipd_scenarios import demo
 from support.fleet import left_of
 
@@ -70,8 +71,8 @@ def test_it_leaves_nothing_behind(result: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ended_in_the_middle_it_leaves_nothing_either(tmp_path: Path, number: int) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_ended_in_the_middle_it_leaves_no_process(tmp_path: Path, number: int) -> None:
     code = "from gossipd_scenarios import demo; demo.run({'nodes': 2, 'seconds': 60.0})"
     process = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -94,4 +95,11 @@ def test_ended_in_the_middle_it_leaves_nothing_either(tmp_path: Path, number: in
         process.wait(10)
         process.stderr.close()
     assert left_of(children) == []
-    assert list(tmp_path.iterdir()) == []
+    if number != signal.SIGKILL:
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_cannot_be_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OperatorError, match="cannot write"):
+        demo.run({"output": tmp_path / "file" / "plots"})

@@ -98,7 +98,7 @@ async def test_a_daemon_that_cannot_start_says_why(fleet: Fleet) -> None:
     with pytest.raises(FleetError, match="gus ended by itself with 5") as caught:
         await fleet.start("gus", {"task.name": "idx", "task.data": "/nowhere"})
     assert "/nowhere" in caught.value.hint
-    del fleet.members["gus"]
+    fleet.check()  # it has been told
 
 
 async def test_a_daemon_that_dies_unasked_is_noticed(fleet: Fleet) -> None:
@@ -116,6 +116,7 @@ async def test_a_daemon_that_dies_unasked_is_noticed(fleet: Fleet) -> None:
     await member.stop()
 
 
+@pytest.mark.slow
 async def test_nothing_is_left_when_the_block_ends() -> None:
     with short_directory() as directory:
         async with Fleet(directory) as fleet:
@@ -127,6 +128,7 @@ async def test_nothing_is_left_when_the_block_ends() -> None:
         assert left_of(processes, 0.5) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whom", ["engine", "parent"])
 async def test_nothing_is_left_when_a_process_is_killed(whom: str) -> None:
     with short_directory() as directory:

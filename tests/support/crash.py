@@ -13,14 +13,16 @@ import select
 import signal
 import struct
 import sys
+import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, NoReturn
+from typing import Any
 
 from support.disk import head_of, open_store, step
 
-QUOTA = 150_000
+QUOTA = 50_000
 """So little that `collect` has something to do in every round."""
 DEADLINE = 30.0
 BLOCK = 3
@@ -43,7 +45,7 @@ def kill_at_random(home: Path, rounds: int, seed: int) -> dict[str, int]:
     committed = reserved = 0
     for _ in range(rounds):
         heard, said = os.pipe()
-        writer = _fork(lambda said=said: write_forever(home, said))  # type: ignore[misc]
+        writer = _fork(partial(write_forever, home, said))
         os.close(said)
         for _ in range(chance.randint(1, 4)):
             committed = _hear(heard, DEADLINE) or committed
@@ -69,10 +71,9 @@ def crash_at_every_point(home: Path) -> dict[str, int]:
     code = CRASHED
     while code == CRASHED:
         point += 1
-        writer = _fork(lambda: one_step_until(home, point))
+        writer = _fork(partial(one_step_until, home, point))
         code = os.waitstatus_to_exitcode(os.waitpid(writer, 0)[1])
-        found = check(home, committed, reserved)
-        committed, reserved = committed, found
+        reserved = check(home, committed, reserved)
     assert code == 0, f"the writer failed with {code} at point {point}"
     return {"points": point - 1}
 
@@ -103,7 +104,7 @@ def one_step_until(home: Path, point: int) -> None:
 
 
 def check(home: Path, committed: int, reserved: int) -> int:
-    """The store is whole, knows what was committed, and gives no number twice. The newest number."""
+    """The store is whole, knows what was committed, gives no number twice. A new number."""
     store = open_store(home, QUOTA)
     try:
         assert head_of(store) >= committed, f"{head_of(store)} after {committed} was committed"
@@ -117,17 +118,17 @@ def check(home: Path, committed: int, reserved: int) -> int:
 
 
 def _fork(work: Callable[[], None]) -> int:
+    """Do `work` in a new process; its pid."""
     child = os.fork()
     if child:
         return child
-    _work(work)
-
-
-def _work(work: Callable[[], None]) -> NoReturn:
     code = 1
     try:
         work()
         code = 0
+    except BaseException:
+        traceback.print_exc()
+        raise
     finally:
         os._exit(code)
 

@@ -59,6 +59,11 @@ def row_of(number: int) -> StoredModel:
     )
 
 
+def standing_on(number: int) -> Pointers:
+    model = model_of(number)
+    return Pointers(base=model, head=model, serving=model, momentum=False)
+
+
 def step(store: DiskStore, number: int) -> None:
     """What one training cycle does: a new head with its update, committed."""
     before = store.pointers()
@@ -66,10 +71,8 @@ def step(store: DiskStore, number: int) -> None:
     store.save_vector(model_of(number), vector_of(number))
     store.save_momentum(model_of(number), momentum_of(number))
     head = model_of(number)
-    store.commit(
-        Pointers(base=before.head if before else head, head=head, serving=head, momentum=True),
-        [row_of(number)],
-    )
+    base = before.base if before else head
+    store.commit(Pointers(base, head, serving=head, momentum=True), [row_of(number)])
 
 
 def head_of(store: DiskStore) -> int:

@@ -4,7 +4,7 @@ It is a real libp2p host with a key of its own. Everything that it says is hones
 says otherwise, so that what a daemon refuses is refused for the one thing that is wrong.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,7 @@ class Outsider:
         )
         self.blobs: dict[bytes, bytes] = {}
         self.lost: list[str] = []
+        self.serve_blob: Callable[[str, bytes], Awaitable[bytes | None]] = self._blob
         self._seq = 0
         self.transport = Libp2pTransport(
             self.seed,
@@ -74,7 +75,7 @@ class Outsider:
                 connected=lambda peer, address, outbound: None,
                 disconnected=lambda peer, reason: self.lost.append(reason),
                 request=self._answer,
-                blob=self._blob,
+                blob=lambda peer, key: self.serve_blob(peer, key),
                 discovered=lambda peer, addresses: None,
                 refused=lambda whom, reason: None,
             )

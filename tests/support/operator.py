@@ -79,6 +79,7 @@ class FakeOperator:
             },
             "refused": {"bad-signature": 2},
             "refused_by_peer": {OTHER: {"bad-signature": 2}},
+            "errors": {},
             "waiting": [{"what": "body", "whom": OTHER, "seconds": 1.5, "deadline": 20.0}],
             "health": self.health(),
         }

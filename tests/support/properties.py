@@ -3,5 +3,5 @@
 from hypothesis import HealthCheck, settings
 
 properties = settings(
-    deadline=None, database=None, max_examples=4000, suppress_health_check=[HealthCheck.too_slow]
+    deadline=None, database=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
 )

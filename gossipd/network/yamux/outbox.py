@@ -38,7 +38,7 @@ class Outbox:
         self._append(frame, _ROOMLESS)
 
     def reply(self, frame: bytes) -> None:
-        """Queue what the reader says by itself: were it to wait, two full sockets would deadlock."""
+        """Queue what the reader itself says: if it waited, two full sockets would deadlock."""
         if self._replies >= QUEUED_REPLIES:
             raise ProtocolError("asks more than it lets us answer")
         self._replies += 1
