@@ -4,17 +4,16 @@ import asyncio
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gossipd import __version__
 from gossipd.config import Config, Paths, check_address
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.identity import Identity
 from gossipd.protocol import events
-from gossipd.runtime.ports import Compute, Learner, StoredModel
-
-if TYPE_CHECKING:
-    from gossipd.daemon import Parts
+from gossipd.runtime.assembly import Parts
+from gossipd.runtime.ports import Compute, StoredModel
+from gossipd.storage.store import DiskStore
 
 Document = dict[str, Any]
 
@@ -27,21 +26,21 @@ class Operations:
 
     def __init__(
         self,
-        *,
         config: Config,
         paths: Paths,
         identity: Identity,
-        parts: "Parts",
-        learner: Learner,
+        parts: Parts,
         compute: Compute,
+        store: DiskStore,
         stop: asyncio.Event,
     ) -> None:
         self._config = config
         self._paths = paths
         self._identity = identity
         self._parts = parts
-        self._learner = learner
+        self._learner = parts.learner
         self._compute = compute
+        self._store = store
         self._stop = stop
         self._started = time.monotonic()
         self._alone_since: float | None = self._started
@@ -59,7 +58,7 @@ class Operations:
             "uptime": time.monotonic() - self._started,
             "home": str(self._paths.home),
             "mode": self._config.mode,
-            "swarm": parts.swarm.id.hex(),
+            "swarm": node.setup.swarm.id.hex(),
             "task": self._learner.task,
             "addresses": list(parts.transport.addresses),
             "join": self._join_line(),
@@ -164,7 +163,7 @@ class Operations:
         pointers = self._parts.models.pointers
         roles = {pointers.base: "base", pointers.serving: "serving", pointers.head: "head"}
         rows = []
-        for stored in self._parts.store.models():
+        for stored in self._store.models():
             rows.append(
                 {
                     "hash": stored.model.hex(),
@@ -183,7 +182,7 @@ class Operations:
         """Who signed a model's update; the own id for averages, which nobody signs."""
         if stored.update is None:
             return self._identity.peer_id
-        sealed = self._parts.store.load_manifest(stored.update)
+        sealed = self._store.load_manifest(stored.update)
         return None if sealed is None else self._parts.documents.open_manifest(sealed).author
 
     def identity(self) -> Document:
@@ -261,7 +260,7 @@ class Operations:
     async def export(self, role: str, path: str) -> Document:
         model: bytes = getattr(self._parts.models.pointers, role)
         size = await self._compute.run(
-            lambda: self._parts.store.export(
+            lambda: self._store.export(
                 Path(path), self._parts.models.get(model), self._parts.models.layout
             )
         )

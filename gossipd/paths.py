@@ -1,7 +1,7 @@
 """Where a daemon's state lies: one directory, and a name for everything in it."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -46,8 +46,9 @@ def home_directory(given: Path | None = None, environ: Mapping[str, str] | None 
 def paths_of(home: Path, environ: Mapping[str, str] | None = None) -> Paths:
     """The files of a state directory.
 
-    When `home` is too long for a socket, the socket lies in a private directory elsewhere, which is
-    made here. OperatorError "socket-directory" (exit 6) when that one is not ours alone.
+    When `home` is too long for a socket, it lies in a private directory under $XDG_RUNTIME_DIR or
+    /tmp, named by the hash of `home`; that directory is made here. OperatorError "socket-directory"
+    (exit 6) when it is not ours alone.
     """
     environ = os.environ if environ is None else environ
     return Paths(
@@ -64,23 +65,21 @@ def paths_of(home: Path, environ: Mapping[str, str] | None = None) -> Paths:
 
 
 def _socket(home: Path, runtime: str) -> Path:
-    for directory in (home, *_short_directories(home, runtime)):
-        socket = directory / "api.sock"
-        if len(os.fsencode(socket)) <= SOCKET_PATH_BYTES:
-            if directory != home:
-                _make_ours(directory)
-            return socket
-    raise AssertionError("/tmp is short enough")
-
-
-def _short_directories(home: Path, runtime: str) -> Iterator[Path]:
     import hashlib
 
-    name = os.fsencode(home) + b"\0%d" % os.geteuid()
-    directory = f"gossipd-{hashlib.blake2b(name, digest_size=8).hexdigest()}"
-    if Path(runtime).is_absolute() and Path(runtime).is_dir():
-        yield Path(runtime, directory)
-    yield Path("/tmp", directory)
+    socket = home / "api.sock"
+    if _fits(socket):
+        return socket
+    name = f"{hashlib.blake2b(os.fsencode(home), digest_size=8).hexdigest()}.sock"
+    directory = Path(runtime, f"gossipd-{os.geteuid()}")
+    if not (directory.is_absolute() and directory.parent.is_dir() and _fits(directory / name)):
+        directory = Path("/tmp", directory.name)
+    _make_ours(directory)
+    return directory / name
+
+
+def _fits(socket: Path) -> bool:
+    return len(os.fsencode(socket)) <= SOCKET_PATH_BYTES
 
 
 def _make_ours(directory: Path) -> None:

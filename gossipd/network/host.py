@@ -107,7 +107,7 @@ class Host:
         """`listening(port)` is called when others can dial. Raises PortInUse, or libp2p's error."""
         async with trio.open_nursery() as self._tasks:
             self._swarm = self._build_swarm()
-            self._links = Links(self.id, self, self._settings.dial_timeout, self._tasks)
+            self._links = Links(self.id, self, self._tasks)
             self._host = BasicHost(self._swarm, disable_identify_address_discovery=True)
             self._host.remove_stream_handler(IDENTIFY_PUSH)  # nothing pushed is of use to us
             inbound = Inbound(

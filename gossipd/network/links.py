@@ -1,8 +1,8 @@
 """Which connection to each peer is kept, and who hears about it.
 
 Two peers that dial each other at the same time get two connections. Both keep the one that the peer
-with the smaller id dialled. When the connection at hand is the one to keep, it must answer a ping
-first: the peer may have started again and be dialling because the old connection is dead.
+with the smaller id dialled. The older one must answer a ping first: the peer may have started again
+and be dialling because it is dead, and then that is a new acquaintance.
 """
 
 from collections.abc import Sequence
@@ -28,13 +28,9 @@ class Listener(Protocol):
 class Links:
     """All links of one host."""
 
-    def __init__(
-        self, own: str, listener: Listener, simultaneous: float, tasks: trio.Nursery
-    ) -> None:
-        """`simultaneous`: connections younger than this many seconds were dialled at one time."""
+    def __init__(self, own: str, listener: Listener, tasks: trio.Nursery) -> None:
         self._own = own
         self._listener = listener
-        self._simultaneous = simultaneous
         self._tasks = tasks
         self._all: dict[SwarmConn, Link] = {}
         self._kept: dict[str, Link] = {}
@@ -61,8 +57,8 @@ class Links:
         incumbent = self._kept.get(link.peer)
         if incumbent is None:
             self._keep(link)
-        elif self._prevails(link, incumbent):
-            self._replace(incumbent, link)
+        elif link.outbound == incumbent.outbound:
+            incumbent.close("replaced")  # whoever dials a second time has lost the first connection
         else:
             self._tasks.start_soon(self._contest, incumbent, link)
 
@@ -85,26 +81,16 @@ class Links:
         self._kept[link.peer] = link
         self._listener.connected(link.peer, link.remote_address, link.outbound)
 
-    def _prevails(self, challenger: Link, incumbent: Link) -> bool:
-        if challenger.outbound == incumbent.outbound:
-            return True  # whoever dials a second time has lost the first connection
-        dialler = self._own if challenger.outbound else challenger.peer
-        return dialler == min(self._own, challenger.peer)
-
-    def _replace(self, incumbent: Link, challenger: Link) -> None:
-        simultaneous = (
-            challenger.outbound != incumbent.outbound
-            and challenger.since - incumbent.since < self._simultaneous
-        )
-        if simultaneous:
-            self._kept[challenger.peer] = challenger
-        else:
-            self._listener.disconnected(incumbent.peer, "replaced")
-            self._keep(challenger)
-        self._tasks.start_soon(incumbent.retire)
-
     async def _contest(self, incumbent: Link, challenger: Link) -> None:
-        if await incumbent.answers(CONTEST_SECONDS):
-            await challenger.retire()
+        """Decide between two connections; if one ends meanwhile, `ended` keeps the other."""
+        if not await incumbent.answers(CONTEST_SECONDS):
+            incumbent.close("replaced")
+            return
+        if self._kept.get(incumbent.peer) is not incumbent or challenger.connection not in self._all:
+            return
+        dialler = self._own if challenger.outbound else challenger.peer
+        if dialler == min(self._own, challenger.peer):
+            self._kept[challenger.peer] = challenger
+            await incumbent.retire()
         else:
-            incumbent.close("heartbeat")  # `ended` puts the challenger in its place
+            await challenger.retire()

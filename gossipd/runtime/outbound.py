@@ -41,7 +41,6 @@ class Identifiers:
     task: bytes
     peer_id: str
     tags: tuple[str, ...]
-    share_class_counts: bool
 
 
 class Outbound:
@@ -152,7 +151,6 @@ class Outbound:
         base: bytes | None,
     ) -> Manifest:
         reference = self._models.reference
-        share = self._identifiers.share_class_counts
         return Manifest(
             swarm=self._identifiers.swarm,
             task=self._identifiers.task,
@@ -170,7 +168,7 @@ class Outbound:
             lineage=lineage,
             examples=self._learner.examples,
             steps=steps,
-            class_counts=self._learner.class_counts if share else None,
+            class_counts=self._learner.class_counts,
             loss=evaluation.loss if evaluation.examples else None,
             accuracy=evaluation.accuracy if evaluation.examples else None,
             tags=self._identifiers.tags,

@@ -6,6 +6,7 @@ its directory is synced, since a name is data of the directory. The standard lib
 """
 
 import contextlib
+import errno
 import itertools
 import os
 from collections.abc import Callable
@@ -33,11 +34,17 @@ def create(path: Path, *parts: bytes | memoryview, mode: int = 0o600) -> None:
 
 
 def make_private_directory(path: Path) -> None:
-    """Make a directory of mode 0700, and what is missing above it. One that exists stays as is."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
+    """Make a directory of mode 0700, and what is missing above it. One that exists stays as is.
+
+    NotADirectoryError when something else is in the way.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700)
         sync_directory(path.parent)
+    except FileExistsError:
+        if not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
 
 
 def sync_directory(path: Path) -> None:

@@ -76,8 +76,7 @@ async def test_requests_beyond_the_limit_wait_and_then_fail_as_busy(world: World
 
     bob.answer = answer
     many = [
-        asyncio.create_task(alice.request(bob, b"%d" % i))
-        for i in range(limits.REQUESTS_IN_FLIGHT)
+        asyncio.create_task(alice.request(bob, b"%d" % i)) for i in range(limits.REQUESTS_IN_FLIGHT)
     ]
     await all_there.wait()
     with pytest.raises(RequestFailed) as failure:

@@ -231,9 +231,10 @@ def test_trap_04_a_write_that_is_cancelled_in_a_stall_harms_no_other_stream() ->
             await other.write(b"fine")
             back = await two.accept_stream()
             assert await (await two.accept_stream()).read() == b"fine"
+            while back._received:
+                await back.read()
             with pytest.raises(MuxedStreamReset):
-                while True:
-                    await back.read()
+                await back.read()
 
     in_virtual_time(story)
 
@@ -352,7 +353,7 @@ def test_frames_may_arrive_in_any_pieces() -> None:
 
 def test_a_ping_is_answered_and_a_stream_is_acknowledged() -> None:
     async def story() -> None:
-        async with by_hand() as (muxer, peer):
+        async with by_hand() as (_, peer):
             await peer.write(encode(Kind.PING, SYN, 0, 42) + encode(Kind.WINDOW_UPDATE, SYN, 1, 0))
             received = b""
             while len(received) < 3 * HEADER.size:

@@ -97,7 +97,7 @@ def test_two_swarms_on_one_network_tell_each_other_apart_and_stay_apart() -> Non
         assert member.node.view.record_of(other.id) is None
         assert len(member.lineage) == 1
         assert member.node.peers.refused
-    world.nothing_is_owed()
+    world.settle_debts()
 
 
 def test_the_good_are_admitted_by_both(solo: Solo) -> None:

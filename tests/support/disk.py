@@ -1,10 +1,10 @@
 """A state directory for tests, and models whose content follows from a number."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from gossipd.config import Paths, paths_of
 from gossipd.runtime.ports import Pointers, StoredModel, Vector
 from gossipd.storage.store import DiskStore
 from gossipd.tensors.layout import content_hash
@@ -15,8 +15,15 @@ PARAMETERS = 1000
 PLENTY = 1_000_000_000
 
 
-def places(home: Path) -> Paths:
-    return paths_of(home, {})
+@dataclass(frozen=True)
+class Places:
+    database: Path
+    models: Path
+    bodies: Path
+
+
+def places(home: Path) -> Places:
+    return Places(home / "state.db", home / "models", home / "bodies")
 
 
 def open_store(home: Path, quota: int = PLENTY) -> DiskStore:

@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+import trio
+
+from gossipd.network.host import Host
 from gossipd.network.interface import Handlers, Transport
 from gossipd.network.libp2p_transport import Libp2pTransport
 from gossipd.network.memory import MemoryNetwork, MemoryTransport
@@ -16,6 +19,7 @@ INTERVAL = 0.05
 TIMEOUT = 0.4
 """The heartbeat of the tests: long enough for a machine that is busy with other tests."""
 
+T = TypeVar("T")
 Answer = Callable[[str, bytes], Awaitable[bytes]]
 Blob = Callable[[str, bytes], Awaitable[memoryview | bytes | None]]
 
@@ -202,11 +206,42 @@ def port_of(node: Node) -> int:
     return int(node.transport.addresses[0].split("/")[4])
 
 
-class Forwarder:
-    """A TCP port that leads to another one, while `flowing` is set."""
+def host_of(node: Node) -> Host:
+    """The libp2p side of a running node, for tests that look inside."""
+    assert isinstance(node.transport, Libp2pTransport)
+    assert node.transport._life is not None
+    return node.transport._life.host
 
-    def __init__(self, target: int) -> None:
-        self._target = target
+
+async def in_trio(node: Node, function: Callable[[], Awaitable[T]]) -> T:
+    """Run a trio coroutine function in a node's network thread."""
+    assert isinstance(node.transport, Libp2pTransport)
+    assert node.transport._life is not None
+    return await node.transport._life.bridge.call(function)
+
+
+async def tasks_of(node: Node) -> int:
+    """How many tasks live in a node's network thread."""
+
+    async def count() -> int:
+        root = trio.lowlevel.current_root_task()
+        assert root is not None
+        waiting, number = [root], 0
+        while waiting:
+            number += 1
+            for nursery in waiting.pop().child_nurseries:
+                waiting.extend(nursery.child_tasks)
+        return number
+
+    return await in_trio(node, count)
+
+
+class Forwarder:
+    """A TCP port that leads to another one, while `flowing` is set, in pieces of a size."""
+
+    def __init__(self, target: int, piece: int = 65536) -> None:
+        self.target = target
+        self._piece = piece
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self.flowing = asyncio.Event()
@@ -229,13 +264,13 @@ class Forwarder:
         assert task is not None
         self._tasks.add(task)
         try:
-            remote_reader, remote_writer = await asyncio.open_connection("127.0.0.1", self._target)
+            remote_reader, remote_writer = await asyncio.open_connection("127.0.0.1", self.target)
             with contextlib.suppress(OSError):
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._pump(reader, remote_writer))
                     group.create_task(self._pump(remote_reader, writer))
             remote_writer.close()
-        except* OSError:
+        except* (OSError, asyncio.CancelledError):
             pass
         finally:
             self._tasks.discard(task)
@@ -244,9 +279,12 @@ class Forwarder:
     async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         try:
             while data := await source.read(65536):
-                await self.flowing.wait()
-                target.write(data)
-                await target.drain()
+                for start in range(0, len(data), self._piece):
+                    await self.flowing.wait()
+                    target.write(data[start : start + self._piece])
+                    await target.drain()
+                    if self._piece < len(data):
+                        await asyncio.sleep(0)
         finally:
             target.close()
 

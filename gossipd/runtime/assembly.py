@@ -1,0 +1,199 @@
+"""Puts one node together from its ports: the same for daemon and simulator.
+
+models, documents -> outbound, inbound -> node -> engine
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Literal
+
+from gossipd.network.interface import Transport
+from gossipd.protocol import events
+from gossipd.protocol.exchange import Terms
+from gossipd.protocol.gossip import Settings
+from gossipd.protocol.greeting import Swarm
+from gossipd.protocol.node import Node, Setup
+from gossipd.runtime import state
+from gossipd.runtime.counters import ReservedCounter
+from gossipd.runtime.documents import Documents
+from gossipd.runtime.engine import Engine, Log
+from gossipd.runtime.inbound import Inbound
+from gossipd.runtime.models import Models
+from gossipd.runtime.outbound import Identifiers, Outbound
+from gossipd.runtime.ports import Clock, Compute, Learner, Store, StoredModel
+from gossipd.runtime.waits import Waits
+from gossipd.tensors.codecs import body_size, names
+from gossipd.wire.envelope import Signer
+from gossipd.wire.identifiers import digest, peer_id_of
+from gossipd.wire.messages import SignedRecord
+
+COUNTER_BLOCK = 1024
+"""Steps and sequence numbers reserved at once: one write to disk per some dozen cycles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The world that a node lives in."""
+
+    transport: Transport
+    store: Store
+    clock: Clock
+    compute: Compute
+    learner: Learner
+    signer: Signer
+    rng: Random
+    report: Callable[[str, dict[str, Any]], None]
+    log: Log
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the operator may set of it; the defaults and their origins are in `gossipd.config`."""
+
+    swarm: bytes | None
+    """None is the open swarm of the task."""
+    agent: str
+    gossip: Settings
+    anti_entropy_seconds: float
+    averaging: Literal["variance_corrected", "mean"]
+    self_weight: float
+    serving_decay: float
+    codec: str
+    init: Literal["genesis", "own"]
+    max_connections: int
+    request_timeout: float
+    dial_timeout: float
+    progress_timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """One node, put together."""
+
+    engine: Engine
+    node: Node
+    transport: Transport
+    documents: Documents
+    models: Models
+    outbound: Outbound
+    waits: Waits
+    store: Store
+    learner: Learner
+    restored: bool
+    """False on a fresh start, and when what was committed is damaged or gone."""
+
+    def started(self, addresses: Sequence[str]) -> events.Started:
+        """The node's first event, once it listens."""
+        steps = self.node.gossip.lineage.get(self.node.me, 0)
+        return events.Started(self.record(addresses), self.documents.claim(steps))
+
+    def record(self, addresses: Sequence[str]) -> SignedRecord:
+        """What this node says of itself at these addresses, newly signed."""
+        learner = self.learner
+        return self.documents.record(tuple(addresses), learner.examples, learner.class_counts)
+
+
+def assemble(ports: Ports, options: Options) -> Parts:
+    """One node on these ports, standing where its store says. Loads models: call it in the
+    compute worker."""
+    learner, store = ports.learner, ports.store
+    waits = Waits(ports.clock)
+    models = Models(store, learner, options.codec, options.init)
+    layout = learner.layout
+    task = digest(b"gossipd/1/task/", learner.task.encode(), layout.hash, models.genesis_hash)
+    swarm = Swarm(
+        id=options.swarm or digest(b"gossipd/1/open-swarm/", task),
+        task=task,
+        layout=layout.hash,
+        genesis=models.genesis_hash,
+        agent=options.agent,
+    )
+    peer_id = peer_id_of(ports.signer.public_key)
+    documents = Documents(
+        swarm.id,
+        ports.signer,
+        store.incarnation(),
+        ReservedCounter(store, "seq", COUNTER_BLOCK),
+    )
+    outbound = Outbound(
+        identifiers=Identifiers(swarm.id, task, peer_id, (learner.task,)),
+        documents=documents,
+        models=models,
+        learner=learner,
+        store=store,
+        compute=ports.compute,
+        clock=ports.clock,
+        steps=ReservedCounter(store, "steps", COUNTER_BLOCK),
+        serving_decay=options.serving_decay,
+    )
+    inbound = Inbound(
+        transport=ports.transport,
+        models=models,
+        outbound=outbound,
+        learner=learner,
+        store=store,
+        compute=ports.compute,
+        waits=waits,
+        averaging=options.averaging,
+        self_weight=options.self_weight,
+        progress_timeout=options.progress_timeout,
+    )
+    node = Node(
+        Setup(
+            peer_id=peer_id,
+            incarnation=documents.incarnation,
+            swarm=swarm,
+            terms=Terms(
+                task=task,
+                layout=layout.hash,
+                parameters=layout.parameters,
+                genesis=models.genesis_hash,
+                codecs=frozenset(names()),
+                body_sizes={name: body_size(name, layout) for name in names()},
+            ),
+            gossip=options.gossip,
+            anti_entropy_seconds=options.anti_entropy_seconds,
+            max_connections=options.max_connections,
+        ),
+        ports.rng,
+    )
+    head = _standing(models, store)
+    state.restore(node, state.load(store), head, documents, store)
+    engine = Engine(
+        node=node,
+        transport=ports.transport,
+        inbound=inbound,
+        outbound=outbound,
+        documents=documents,
+        store=store,
+        clock=ports.clock,
+        waits=waits,
+        report=ports.report,
+        log=ports.log,
+        request_timeout=options.request_timeout,
+        dial_timeout=options.dial_timeout,
+    )
+    return Parts(
+        engine=engine,
+        node=node,
+        transport=ports.transport,
+        documents=documents,
+        models=models,
+        outbound=outbound,
+        waits=waits,
+        store=store,
+        learner=learner,
+        restored=head is not None,
+    )
+
+
+def _standing(models: Models, store: Store) -> StoredModel | None:
+    """Where storage says this node stood, if its models are still there."""
+    pointers = store.pointers()
+    if pointers is None:
+        return None
+    head = next((m for m in store.models() if m.model == pointers.head), None)
+    if head is None or not models.restore(pointers):
+        return None
+    return head
