@@ -6,6 +6,7 @@ has the file can speak as this daemon, so a key that others could have read is r
 
 import contextlib
 import os
+import shlex
 import stat
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -171,7 +172,7 @@ def _check(path: Path, found: os.stat_result, mode: int, what: str) -> None:
         raise _refused(
             "identity-permissions",
             f"the {what} {path} is open to others (mode {stat.S_IMODE(found.st_mode):04o})",
-            f"chmod {mode:o} {path}",
+            f"chmod {mode:o} {shlex.quote(str(path))}",
         )
 
 

@@ -50,7 +50,6 @@ class Link:
         self.connection = connection
         self.peer = str(connection.muxed_conn.peer_id)
         self.outbound = outbound
-        self.since = trio.current_time()
         self._reason: str | None = None
         self.gone = trio.Event()
         self.round_trip: float | None = None

@@ -21,6 +21,7 @@ from gossipd.protocol.lineage import is_news
 from gossipd.protocol.peers import Peers
 from gossipd.protocol.policy import PeerPolicy, Uniform
 from gossipd.protocol.questions import Questions
+from gossipd.protocol.twin import TwinWatch
 from gossipd.protocol.view import SwarmView
 from gossipd.wire import limits
 from gossipd.wire.identifiers import author_key
@@ -72,26 +73,24 @@ class Node:
             lambda: (self.gossip.lineage, self.gossip.model),
             lambda update: update in self._settling or self.gossip.holds(update),
         )
-        self.identity_in_use = False
-        """Somebody else signs with this node's key: it no longer publishes."""
         self.offers_sent = 0
         self._policy = policy or Uniform(rng)
         self._questions = Questions()
         self._antientropy = AntiEntropy(
             setup.anti_entropy_seconds, self._policy, self.view, self._questions, rng
         )
+        self._twin = TwinWatch(setup.peer_id, setup.incarnation, self.view)
         self._record: SignedRecord | None = None
         self._claim: SignedClaim | None = None
-        self._own_seq = 0
         self._serving_askers: list[tuple[str, int]] = []
         self._settling: set[bytes] = set()
         """Heads that are here and wait for the serving model beside them."""
         self._awaiting_serving: dict[bytes, Update] = {}
         self._on: dict[type[Any], Callable[[Any, float, list[Output]], None]] = {
             events.Started: self._on_started,
-            events.RecordChanged: self._on_record_changed,
+            events.RecordChanged: lambda e, now, out: self._set_record(e.record),
             events.TimerFired: self._on_timer,
-            events.Discovered: self._on_discovered,
+            events.Discovered: lambda e, now, out: self.peers.learn(e.peer, e.addresses, now, out),
             events.Forgotten: lambda e, now, out: self.peers.forget(e.peer, now, out),
             events.Connected: self._on_connected,
             events.DialFailed: lambda e, now, out: self.peers.on_dial_failed(
@@ -142,14 +141,9 @@ class Node:
         if self.setup.gossip.exchange:
             self._antientropy.start(now, out)
 
-    def _on_record_changed(
-        self, event: events.RecordChanged, now: float, out: list[Output]
-    ) -> None:
-        self._set_record(event.record)
-
     def _set_record(self, record: SignedRecord) -> None:
         self._record = record
-        self._own_seq = max(self._own_seq, record.record.seq)
+        self._twin.signed(record)
         self.view.add_record(record)
 
     def _on_timer(self, event: events.TimerFired, now: float, out: list[Output]) -> None:
@@ -163,9 +157,6 @@ class Node:
     def _have(self, role: Role) -> Have:
         model = self.gossip.model or self.setup.swarm.genesis
         return Have(lineage=dict(self.gossip.lineage), model=model, role=role)
-
-    def _on_discovered(self, event: events.Discovered, now: float, out: list[Output]) -> None:
-        self.peers.learn(event.peer, event.addresses, now, out)
 
     # --- connections -----------------------------------------------------------------------------
 
@@ -297,7 +288,7 @@ class Node:
         self, event: events.ServingPublished, now: float, out: list[Output]
     ) -> None:
         if event.update is not None:
-            self._own_seq = max(self._own_seq, event.update.manifest.seq)
+            self._twin.signed(event.update)
         for peer, token in self._serving_askers:
             # This node may have trained since the asker heard of it, so the claims go along.
             offer = Offer() if event.update is None else self._offer(peer, event.update)
@@ -379,7 +370,8 @@ class Node:
     ) -> list[Update]:
         """Judge what is offered, start fetching; the updates that may be fetched."""
         self._take(peer, documents, now, out)
-        if not self.setup.gossip.exchange:
+        if not self.setup.gossip.exchange or self.identity_in_use:
+            # With a twin about, what others have learnt of "this" node means nothing here.
             return []
         offered = tuple(
             d for d in documents if isinstance(d, Update) and d.manifest.role != "serving"
@@ -445,7 +437,7 @@ class Node:
     def _on_trained(self, event: events.Trained, now: float, out: list[Output]) -> None:
         self._claim = event.claim
         self.view.add_claim(event.claim)
-        self._own_seq = max(self._own_seq, event.head.manifest.seq)
+        self._twin.signed(event.head)
         self.gossip.on_trained(event.head, event.loss, now, out)
         out.append(Report("trained", {"steps": event.claim.claim.steps, "loss": event.loss}))
         if not self._publishes:
@@ -456,8 +448,7 @@ class Node:
             self._questions.ask(peer, offer, questions.Offered(), out)
 
     def _on_merged(self, event: events.Merged, now: float, out: list[Output]) -> None:
-        if event.head.author == self.setup.peer_id:
-            self._own_seq = max(self._own_seq, event.head.manifest.seq)
+        self._twin.signed(event.head)
         self.gossip.on_merged(event.head, now, out)
 
     def _on_learning_failed(
@@ -470,6 +461,11 @@ class Node:
             )
         )
         self.gossip.on_failed(event.task, event.reason, event.gate, now, out)
+
+    @property
+    def identity_in_use(self) -> bool:
+        """Somebody else signs with this node's key: it no longer exchanges models."""
+        return self._twin.found
 
     @property
     def _publishes(self) -> bool:
@@ -491,9 +487,9 @@ class Node:
     ) -> None:
         """Merge what a peer passed on into the view. Signatures are checked already."""
         for document in documents:
-            if document.author == self.setup.peer_id:
-                self._check_own(document, out)
-            elif isinstance(document, SignedRecord):
+            if not self._twin.check(document, out):
+                continue
+            if isinstance(document, SignedRecord):
                 if self.view.add_record(document):
                     self.peers.learn(
                         document.author,
@@ -505,20 +501,3 @@ class Node:
             elif isinstance(document, SignedClaim):
                 self.view.add_claim(document)
                 self.view.heard_from(peer, document)
-
-    def _check_own(self, document: events.SignedDocument, out: list[Output]) -> None:
-        """A document that this node never signed, with its own signature: the key is used twice."""
-        if isinstance(document, SignedClaim):
-            incarnation = document.claim.incarnation
-            newer = document.claim.steps > self.view.steps_of(self.me)
-        elif isinstance(document, SignedRecord):
-            incarnation = document.record.incarnation
-            newer = document.record.seq > self._own_seq
-        else:
-            incarnation = document.manifest.incarnation
-            newer = document.manifest.seq > self._own_seq
-        mine = self.setup.incarnation
-        if incarnation > mine or (incarnation == mine and newer):
-            if not self.identity_in_use:
-                out.append(Report("identity-in-use", {"incarnation": incarnation}))
-            self.identity_in_use = True

@@ -45,7 +45,9 @@ class Track:
     @property
     def counters(self) -> Counter[str]:
         """cycles, bytes_in, bytes_out and the kinds of updates, over all lives so far seen."""
-        return self._past + Counter(_counters(self.status))
+        total = self._past.copy()
+        total.update(_counters(self.status))
+        return total
 
     @property
     def peers(self) -> int:

@@ -18,7 +18,7 @@ from gossipd.wire.messages import StepClaim
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "home" / "identity.key"
+    return tmp_path / "a home" / "identity.key"  # a shell has to be told where it ends
 
 
 def refusal(path: Path) -> OperatorError:

@@ -20,7 +20,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from support.disk import head_of, open_store, step
+from gossipd.storage.store import DiskStore
+from support.disk import head_of, open_store, step, write
 
 QUOTA = 50_000
 """So little that `collect` has something to do in every round."""
@@ -34,8 +35,7 @@ def write_forever(home: Path, said: int) -> None:
     """Train without end, and say each number when it is committed."""
     store = open_store(home, QUOTA)
     while True:
-        first, _ = store.reserve("seq", BLOCK)
-        step(store, first)
+        first = train(store)
         os.write(said, _SAID.pack(first))
         store.collect()
 
@@ -87,20 +87,29 @@ def one_step_until(home: Path, point: int) -> None:
             nonlocal calls
             calls += 1
             if calls == point:
-                if real is write:
-                    write(args[0], args[1][: len(args[1]) // 2])
+                if real is write_really:
+                    write_really(args[0], args[1][: len(args[1]) // 2])
                 os._exit(CRASHED)
             return real(*args, **kwargs)
 
         return call
 
-    write = os.write
+    write_really = os.write
     for name in ("write", "fsync", "replace", "unlink", "open"):
         setattr(os, name, crashing(getattr(os, name)))
     store = open_store(home, QUOTA)
+    train(store)
+    store.collect()
+
+
+def train(store: DiskStore) -> int:
+    """Write what the node stands on once more, as a redundant merge does; then a cycle."""
+    number = head_of(store)
+    if number:
+        write(store, number)
     first, _ = store.reserve("seq", BLOCK)
     step(store, first)
-    store.collect()
+    return first
 
 
 def check(home: Path, committed: int, reserved: int) -> int:

@@ -71,12 +71,17 @@ def standing_on(number: int) -> Pointers:
     return Pointers(base=model, head=model, serving=model, momentum=False)
 
 
-def step(store: DiskStore, number: int) -> None:
-    """What one training cycle does: a new head with its update, committed."""
-    before = store.pointers()
+def write(store: DiskStore, number: int) -> None:
+    """A model and its update, not committed."""
     store.save_update(update_of(number), "me", envelope_of(number), body_of(number))
     store.save_vector(model_of(number), vector_of(number))
     store.save_momentum(model_of(number), momentum_of(number))
+
+
+def step(store: DiskStore, number: int) -> None:
+    """What one training cycle does: a new head with its update, committed."""
+    before = store.pointers()
+    write(store, number)
     head = model_of(number)
     base = before.base if before else head
     store.commit(Pointers(base, head, serving=head, momentum=True), [row_of(number)])

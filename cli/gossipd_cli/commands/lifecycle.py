@@ -232,6 +232,10 @@ def _overrides(options: dict[str, Any], settings: list[str]) -> dict[str, Any]:
 
 
 def _run(config: Config, paths: Paths, log_file: Path | None, output_format: Format) -> int:
+    from gossipd.identity import load_or_create
+
+    # Before anything slow is loaded: a key that may not be used is said at once.
+    load_or_create(paths.identity)
     say(f"gossipd {__version__} starts in {paths.home}")
     from gossipd.daemon import run  # loads torch and libp2p, which takes seconds
 

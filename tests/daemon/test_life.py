@@ -1,0 +1,144 @@
+"""A daemon's life: alone, in company, killed, brought back, copied."""
+
+import asyncio
+import shutil
+from typing import Any
+
+import psutil
+import pytest
+
+from gossipd_scenarios.fleet import Fleet, Member
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SECONDS = 30.0
+
+
+def shard(node: int, nodes: int) -> dict[str, Any]:
+    return {"task.partition": "iid", "task.nodes": nodes, "task.node": node}
+
+
+async def trained(daemon: Member, cycles: int) -> dict[str, Any]:
+    """Its status once it has trained this many more cycles."""
+    return await reached(daemon, (await daemon.status())["training"]["cycles"] + cycles)
+
+
+async def reached(daemon: Member, cycles: int) -> dict[str, Any]:
+    """Its status once it has trained this many cycles in its life."""
+    return await daemon.until(
+        lambda s: bool(s["training"]["cycles"] >= cycles), SECONDS, f"cycle {cycles}"
+    )
+
+
+async def test_a_daemon_without_peers_trains_on_and_meets_them_when_they_come(
+    fleet: Fleet,
+) -> None:
+    alone = await fleet.start("hermit", shard(0, 2))
+    status = await trained(alone, 5)
+    assert status["network"]["connected"] == status["network"]["known"] == 0
+    other = await fleet.start("visitor", {**shard(1, 2), "network.peers": alone.addresses})
+    for daemon in (alone, other):
+        await daemon.until(
+            lambda s: bool(s["updates"]["merged"] + s["updates"]["adopted"]), SECONDS, "a merge"
+        )
+    await other.kill()
+    await alone.until(lambda s: s["network"]["connected"] == 0, SECONDS, "the loss to be noticed")
+    await trained(alone, 3)
+    # It went away and comes back: both know where to find the other.
+    await fleet.start("visitor", {**shard(1, 2), "network.peers": alone.addresses})
+    await alone.until(lambda s: s["network"]["connected"] == 1, SECONDS, "the visitor's return")
+    await other.stop()
+    await alone.stop()
+
+
+async def test_killed_in_the_middle_it_resumes_what_it_had_committed(fleet: Fleet) -> None:
+    first = await fleet.start("first", shard(0, 3))
+    others = [
+        await fleet.start(name, {**shard(n, 3), "network.peers": first.addresses})
+        for n, name in ((1, "second"), (2, "third"))
+    ]
+    await first.until(lambda s: bool(s["updates"]["merged"] > 3), SECONDS, "merges")
+    for _ in range(3):
+        await trained(first, 2)
+        await first.pause()
+        before = await settled(first)
+        accuracy = (await first.evaluate())["accuracy"]
+        await first.kill()
+        cycles = [(await other.status())["training"]["cycles"] for other in others]
+        after = await (await fleet.restart(first)).status()
+        assert after["peer_id"] == before["peer_id"]
+        assert after["training"]["steps"] >= before["training"]["steps"]
+        assert abs((await first.evaluate())["accuracy"] - accuracy) <= 0.02
+        resumed = await trained(first, 1)
+        assert resumed["training"]["steps"] > before["training"]["steps"]
+        for other, done in zip(others, cycles, strict=True):
+            await reached(other, done + 3)
+    for daemon in (first, *others):
+        assert (await daemon.status())["errors"] == {}
+        await daemon.stop()
+
+
+async def settled(daemon: Member) -> dict[str, Any]:
+    """Its status once pausing has taken effect: two looks in a row see the same steps."""
+    steps = -1
+
+    def same(status: dict[str, Any]) -> bool:
+        nonlocal steps
+        before, steps = steps, status["training"]["steps"]
+        return bool(before == steps)
+
+    return await daemon.until(same, SECONDS, "training to stand still")
+
+
+async def test_paused_and_alone_it_costs_next_to_nothing(fleet: Fleet) -> None:
+    daemon = await fleet.start("idle", {"gossip.cycle_seconds": 0.5})
+    await trained(daemon, 1)
+    await daemon.pause()
+    await settled(daemon)
+    process = psutil.Process(daemon.pid)
+    before = process.cpu_times()
+    # Seconds of idleness are what is measured here; there is nothing to wait for.
+    await asyncio.sleep(5.0)
+    after = process.cpu_times()
+    used = (after.user + after.system) - (before.user + before.system)
+    assert used / 5.0 < 0.02
+    await daemon.stop()
+
+
+async def test_a_copied_home_is_noticed_and_stops_publishing(fleet: Fleet) -> None:
+    witness = await fleet.start("witness", shard(0, 2))
+    original = await fleet.start("original", {**shard(1, 2), "network.peers": witness.addresses})
+    await trained(original, 2)
+    await original.stop()
+    shutil.copytree(original.home, fleet.directory / "copy")
+    await fleet.start("original", {**shard(1, 2), "network.peers": witness.addresses})
+    await trained(original, 4)
+    await witness.until(
+        lambda s: bool(s["updates"]["merged"] + s["updates"]["adopted"]), SECONDS, "a merge"
+    )
+    await original.stop()
+    copy = await fleet.start("copy", {**shard(1, 2), "network.peers": witness.addresses})
+    assert copy.peer_id == original.peer_id
+    status = await copy.until(
+        lambda s: any(w["code"] == "identity-in-use" for w in s["health"]),
+        SECONDS,
+        "the copy to notice that its key is used twice",
+    )
+    warning = next(w for w in status["health"] if w["code"] == "identity-in-use")
+    assert warning["fix"]
+    await copy.stop()
+    await witness.stop()
+
+
+async def test_a_damaged_model_file_is_set_aside_and_the_daemon_begins_again(
+    fleet: Fleet,
+) -> None:
+    daemon = await fleet.start("damaged")
+    await trained(daemon, 2)
+    await daemon.stop()
+    for path in (daemon.home / "models").iterdir():
+        path.write_bytes(path.read_bytes()[:-7])
+    await fleet.start("damaged")
+    status = await trained(daemon, 1)
+    assert status["errors"] == {}
+    await daemon.stop()
