@@ -121,8 +121,8 @@ class LearningConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Examples per mini-batch (paper: MoDeST)."""
     threads: Annotated[int, Meta(ge=1, le=1024)] = 1
     """Threads of torch; one leaves a laptop usable."""
-    idle: bool = True
-    """Train at idle priority, behind everything else on the machine."""
+    background: bool = True
+    """Train at low priority (nice 10), behind what people do on the machine."""
 
 
 class GossipConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -134,14 +134,16 @@ class GossipConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Shortest time between two training cycles, in seconds; a longer training stretches it. A
     guess."""
     local_steps: Count = 18
-    """Mini-batches per cycle; a guess: some tenths of a second for a small model."""
+    """Mini-batches per cycle; ours, measured on digits: 5 to 50 do alike."""
     fanout: Annotated[int, Meta(ge=0, le=64)] = 2
     """Peers that are shown the new model after each cycle; ours, measured: two reach what FedAvg
     reaches, one is half as fast."""
     averaging: Literal["variance_corrected", "mean"] = "variance_corrected"
     """Variance-corrected (paper: arXiv 2404.04616)."""
-    self_weight: Fraction = 0.5
-    """Weight of the own model in a merge (paper: arXiv 2404.04616)."""
+    self_weight: Fraction = 0.2
+    """Weight of the own model in a merge. Departure from the paper (.5, arXiv 2404.04616): ours,
+    measured on digits, five nodes of two classes: the target is reached in 25-50 cycles instead of
+    30-55, and still is when exchanges take as long as half a cycle, where .5 never gets there."""
     buffer: Annotated[int, Meta(ge=1, le=1024)] = 8
     """Received models that start a merge before the cycle is due; a guess."""
     anti_entropy_seconds: Seconds = 5.0

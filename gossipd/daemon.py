@@ -123,7 +123,7 @@ async def _run(
 async def _daemon(
     config: Config, paths: Paths, identity: Identity, records: LogRing, stop: asyncio.Event
 ) -> AsyncIterator[Ready]:
-    compute = ComputeWorker(config.learning.idle)
+    compute = ComputeWorker(config.learning.background)
     store = DiskStore(paths, quota_bytes=config.storage.quota_mb * 1_000_000)
     event_log = EventLog()
     try:

@@ -24,7 +24,8 @@ def detach(arguments: Sequence[str], client: Client, logs: Path, timeout: float)
     Returns its status. Raises what it said when it ended instead, and "start-timeout" when it did
     neither within `timeout` seconds; it is stopped then, so that nobody finds it half-started.
     """
-    logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for directory in (logs.parent, logs):  # parents=True would make them as open as the umask is
+        directory.mkdir(mode=0o700, exist_ok=True)
     said, complaint = logs / "start.json", logs / "stderr.log"
     with _private(said) as stdout, _private(complaint) as stderr:
         child = subprocess.Popen(

@@ -85,7 +85,10 @@ def _check(status: int, size: int, expected: int, offset: int) -> None:
 
 
 async def serve(pipe: Pipe, lookup: Lookup, stall: float, sent: Callable[[], None]) -> None:
-    """Answer fetches until the stream ends; `sent` is called after each. ProtocolViolation."""
+    """Answer fetches until the stream ends; `sent` is called after each.
+
+    Raises PipeStalled when the peer has stopped reading, or writing, in the middle of something.
+    """
     while True:
         try:
             length, offset = REQUEST.unpack(await pipe.read(REQUEST.size))
@@ -101,5 +104,5 @@ async def serve(pipe: Pipe, lookup: Lookup, stall: float, sent: Callable[[], Non
             await pipe.write(ANSWER.pack(FOUND, len(blob)))
             await pipe.write(memoryview(blob)[offset:])
             sent()
-        except (PipeBroken, PipeStalled):
+        except PipeBroken:
             return

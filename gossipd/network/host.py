@@ -278,6 +278,8 @@ class Host:
         self._bridge.post(self._handlers.connected, peer, remote_address, outbound)
 
     def disconnected(self, peer: str, reason: str) -> None:
+        if self._tasks.cancel_scope.cancel_called:
+            return  # we have failed, or stopped: the transport tells so of everybody
         self._bridge.post(self._handlers.disconnected, peer, reason)
 
     def _link(self, connection: SwarmConn) -> Link:

@@ -175,7 +175,7 @@ class Libp2pTransport:
         life = _Life(self._settings, self._guarded(self._handlers))
         try:
             port = await life.begin()
-        except asyncio.CancelledError:
+        except BaseException:
             await life.end()
             raise
         self._settings = replace(self._settings, port=port)

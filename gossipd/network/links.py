@@ -86,7 +86,10 @@ class Links:
         if not await incumbent.answers(CONTEST_SECONDS):
             incumbent.close("replaced")
             return
-        if self._kept.get(incumbent.peer) is not incumbent or challenger.connection not in self._all:
+        if (
+            self._kept.get(incumbent.peer) is not incumbent
+            or challenger.connection not in self._all
+        ):
             return
         dialler = self._own if challenger.outbound else challenger.peer
         if dialler == min(self._own, challenger.peer):

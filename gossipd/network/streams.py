@@ -90,6 +90,8 @@ class Inbound:
             return
         except ProtocolViolation as violation:
             self._refuse(connection, violation.reason)
+        except PipeStalled:
+            self._counters["streams-stalled"] += 1
         except (BaseLibp2pError, UnicodeDecodeError) as error:
             log.debug("a stream of %s ended: %s", connection.muxed_conn.peer_id, error)
             self._counters["streams-broken"] += 1

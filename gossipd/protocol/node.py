@@ -151,7 +151,7 @@ class Node:
             self.gossip.on_timer(now, out)
         elif event.key == peers.DIAL_TIMER:
             self.peers.dial_due(now, out)
-        elif event.key == antientropy.TIMER:
+        else:
             self._antientropy.on_timer(self.peers.admitted(), self._have("head"), now, out)
 
     def _have(self, role: Role) -> Have:
@@ -262,9 +262,7 @@ class Node:
             return Refused(code="forged-hello", reason="record and claim must be the sender's own")
         claims = [d for d in documents if isinstance(d, SignedClaim)]
         if not all(self.view.has_room_for(author_key(peer, c.claim.incarnation)) for c in claims):
-            return Refused(
-                code="swarm-full", reason=f"a swarm has at most {limits.AUTHORS} authors"
-            )
+            return Refused(code="swarm-full", reason=f"at most {limits.AUTHORS} authors")
         return None
 
     def _on_have(self, event: events.Requested, have: Have, out: list[Output]) -> None:
@@ -444,8 +442,7 @@ class Node:
             return
         for peer in self._policy.choose(self.peers.admitted(), self.setup.gossip.fanout):
             self.offers_sent += 1
-            offer = self._offer(peer, event.head)
-            self._questions.ask(peer, offer, questions.Offered(), out)
+            self._questions.ask(peer, self._offer(peer, event.head), questions.Offered(), out)
 
     def _on_merged(self, event: events.Merged, now: float, out: list[Output]) -> None:
         self._twin.signed(event.head)

@@ -140,22 +140,17 @@ class Inbound:
         """Make one model of several and stand on it, if the gate lets it pass."""
         try:
             update, serving = await self._compute.run(self._merge, plan)
+            model = update.manifest.model
+            momentum = self._models.momentum is not None
+            self._outbound.commit(Pointers(model, model, serving, momentum), update)
         except GateRefusedError as refused:
             return LearningFailed("merge", str(refused), gate=True)
         except (CodecError, WireError) as error:
             return LearningFailed("merge", error.reason)
-        except (OSError, LookupError) as error:
+        except LookupError as error:
             return LearningFailed("merge", str(error))
-        model = update.manifest.model
-        self._outbound.commit(
-            Pointers(
-                base=model,
-                head=model,
-                serving=serving,
-                momentum=self._models.momentum is not None,
-            ),
-            update,
-        )
+        except OSError as error:
+            return LearningFailed("merge", f"storage: {error}")
         return Merged(update)
 
     def _merge(self, plan: Merge) -> tuple[Update, bytes]:

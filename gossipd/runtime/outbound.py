@@ -76,24 +76,24 @@ class Outbound:
 
     async def train(self, plan: Train) -> Trained | LearningFailed:
         """Train from the head, publish and commit the new head."""
-        # Reserved on disk before the first step is made, so no step is ever counted twice.
-        steps = self._steps.take(plan.steps)
         try:
+            # Reserved on disk before the first step is made, so no step is ever counted twice.
+            steps = self._steps.take(plan.steps)
             training, serving, update = await self._compute.run(self._train, plan, steps)
+            self.commit(
+                Pointers(
+                    base=self._models.pointers.base,
+                    head=update.manifest.model,
+                    serving=serving,
+                    momentum=training.momentum is not None,
+                ),
+                update,
+            )
         except CodecError as error:
             self._models.momentum = None
             return LearningFailed("train", f"training diverged: {error.reason}")
         except OSError as error:
             return LearningFailed("train", f"storage: {error}")
-        self.commit(
-            Pointers(
-                base=self._models.pointers.base,
-                head=update.manifest.model,
-                serving=serving,
-                momentum=training.momentum is not None,
-            ),
-            update,
-        )
         self._models.momentum = training.momentum
         return Trained(update, self._documents.claim(steps), training.loss)
 

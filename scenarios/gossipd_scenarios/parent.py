@@ -62,7 +62,8 @@ class Parent:
         self._children: dict[str, Child] = {}
         # Not epoll: that is a descriptor of its own, which children would share.
         self._selector = selectors.PollSelector()
-        self._wake, self._woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wake, self._woken = os.pipe()
+        os.set_blocking(self._woken, False)  # which a signal's wake-up needs
 
     def serve(self) -> None:
         """Until the engine closes its end. Leaves no child."""
@@ -99,7 +100,7 @@ class Parent:
                 self._signal(request["signal"], request["number"])
 
     def _start(self, name: str, home: Path, log: Path) -> None:
-        ready, saying = os.pipe2(os.O_CLOEXEC)
+        ready, saying = os.pipe()
         parent = os.getpid()
         pid = os.fork()
         if not pid:
@@ -118,6 +119,8 @@ class Parent:
         return [self._control.fileno(), self._wake, self._woken, *waited_for]
 
     def _on_ready(self, child: Child) -> None:
+        if child.ready < 0:
+            return  # its end was seen first, in the same round
         said = os.read(child.ready, READ_BYTES)
         child.said += said
         if said and not child.said.endswith(b"\n"):
@@ -134,8 +137,7 @@ class Parent:
             pid, status = os.waitpid(child.pid, os.WNOHANG)
             if not pid:
                 continue
-            if child.ready >= 0:
-                self._on_ready(child)  # its end of the pipe is closed: no wait
+            self._on_ready(child)  # what it still said; its end of the pipe is closed: no wait
             del self._children[child.name]
             self._tell({"ended": child.name, "code": os.waitstatus_to_exitcode(status)})
 

@@ -171,7 +171,7 @@ def test_a_full_swarm_says_so_to_who_is_new(solo: Solo, monkeypatch: pytest.Monk
     solo.feed(Connected(new.id, NOWHERE, False))
     hello, documents = solo.hello_of(new)
     assert one(solo.ask(new, hello, *documents), Answer).message == Refused(
-        code="swarm-full", reason="a swarm has at most 2 authors"
+        code="swarm-full", reason="at most 2 authors"
     )
     solo.feed(Disconnected(known.id, "reset"))
     solo.feed(Connected(known.id, NOWHERE, False))

@@ -16,7 +16,7 @@ BRISK: dict[str, Setting] = {
     **LOOPBACK,
     "gossip.cycle_seconds": 0.1,
     "gossip.anti_entropy_seconds": 1.0,
-    "learning.idle": False,
+    "learning.background": False,
     "network.progress_timeout": 3.0,
 }
 """Daemons that do in seconds what they otherwise do in a minute."""

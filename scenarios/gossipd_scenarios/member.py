@@ -1,0 +1,257 @@
+"""One daemon of a fleet: its control API, its process, and how it ended.
+
+Every wait has a deadline, and its error names whom was waited for and shows the end of its log.
+"""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from gossipd.config import paths_of
+from gossipd.control.client import Client
+from gossipd.errors import ExitCode, OperatorError
+from gossipd_scenarios.errors import FleetError
+
+if TYPE_CHECKING:
+    from gossipd_scenarios.fleet import Fleet
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Document = dict[str, Any]
+Setting = str | int | float | bool | Sequence[str]
+
+STOP_SECONDS = 20.0
+END_SECONDS = 10.0
+"""A killed process has ended within a moment; longer than this something is wrong."""
+LAST_WORDS = 12
+"""Lines of a dead daemon's log that its error shows."""
+LOG_TAIL_BYTES = 16_384
+
+
+class Member:
+    """One daemon of a fleet, over all of its lives. Made by `Fleet.start`."""
+
+    def __init__(self, fleet: "Fleet", name: str, home: Path, log: Path) -> None:
+        self.name = name
+        self.home = home
+        self.log = log
+        """What it writes on stdout and stderr, all lives after each other."""
+        self.settings: dict[str, Setting] = {}
+        self.pid: int | None = None
+        """None while it does not run."""
+        self.returncode: int | None = None
+        """How its last life ended: exit code, or minus the signal's number. None while it runs."""
+        self.peer_id = ""
+        self.addresses: tuple[str, ...] = ()
+        """Complete multiaddresses, of its last start."""
+        self.lives = 0
+        self.suspended = False
+        self._fleet = fleet
+        self._ready = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._end_expected = False
+        self._client = Client(paths_of(home).socket)
+
+    def __repr__(self) -> str:
+        state = f"pid {self.pid}" if self.pid is not None else f"ended {self.returncode}"
+        return f"<{self.name}: {state}>"
+
+    @property
+    def running(self) -> bool:
+        return self.pid is not None
+
+    @property
+    def died(self) -> bool:
+        """Whether its last life ended though nobody had asked for it."""
+        return not self.running and self.returncode is not None and not self._end_expected
+
+    @property
+    def expected_to_end(self) -> bool:
+        """Whether somebody has asked for the end of this life, or of the last one."""
+        return self._end_expected
+
+    # --- its control API -------------------------------------------------------------------------
+
+    async def status(self) -> Document:
+        return await self._ask(self._client.status)
+
+    async def peers(self) -> list[Document]:
+        return await self._ask(self._client.peers)
+
+    async def add_peer(self, address: str) -> Document:
+        return await self._ask(self._client.add_peer, address)
+
+    async def models(self) -> list[Document]:
+        return await self._ask(self._client.models)
+
+    async def export(self, role: str, path: Path) -> Document:
+        return await self._ask(self._client.export, role, path)
+
+    async def evaluate(self) -> Document:
+        return await self._ask(self._client.evaluate)
+
+    async def events(self, since: int = 0, wait: float = 0.0) -> Document:
+        """{run, events, next, missed} after `since`; waits up to `wait` seconds for the first."""
+        return await self._ask(self._client.events, since, wait=wait)
+
+    async def pause(self) -> Document:
+        return await self._ask(self._client.pause)
+
+    async def resume(self) -> Document:
+        return await self._ask(self._client.resume)
+
+    async def _ask(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await self._fleet.in_thread(call, *args, **kwargs)
+        except OperatorError as error:
+            if error.code in ("not-running", "no-answer"):
+                # The socket is gone before the process is reaped: hear first how it ended.
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._ended.wait(), 1.0)
+            if self.died:
+                raise self._death() from error
+            raise FleetError(
+                error.code, f"{self.name}: {error.message}", error.hint, error.exit_code
+            ) from error
+
+    async def until(
+        self, condition: Callable[[Document], bool], seconds: float, what: str
+    ) -> Document:
+        """Wait until its status meets the condition, and return that status.
+
+        Looks again whenever the daemon has reported an event, and once a second besides.
+        FleetError "timeout" after `seconds`.
+        """
+        deadline = time.monotonic() + seconds
+        since = (await self.events())["next"]
+        while True:
+            status = await self.status()
+            if condition(status):
+                return status
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise self._late(seconds, what)
+            since = (await self.events(since, wait=min(left, 1.0)))["next"]
+
+    # --- its process -----------------------------------------------------------------------------
+
+    async def kill(self) -> None:
+        """SIGKILL: no last word, nothing flushed. Returns when it has ended."""
+        self._end_expected = True
+        await self._signal(signal.SIGKILL)
+        await self._wait(self._ended, END_SECONDS, "its end after SIGKILL")
+
+    async def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """Ask it to stop, as `gossipd stop` does, and wait until it has ended."""
+        self._end_expected = True
+        await self._ask(self._client.stop)
+        await self._wait(self._ended, seconds, "its end after a stop")
+
+    async def suspend(self) -> None:
+        """SIGSTOP: it holds its sockets and says nothing."""
+        await self._signal(signal.SIGSTOP)
+        self.suspended = True
+
+    async def resume_process(self) -> None:
+        """SIGCONT."""
+        await self._signal(signal.SIGCONT)
+        self.suspended = False
+
+    async def ended(self, seconds: float) -> int:
+        """Wait until its current life ends by whatever means; the return code."""
+        await self._wait(self._ended, seconds, "its end")
+        assert self.returncode is not None
+        return self.returncode
+
+    async def _signal(self, number: signal.Signals) -> None:
+        if not self.running:
+            raise FleetError("not-running", f"{self.name} does not run", "", ExitCode.NOT_RUNNING)
+        await self._fleet.tell({"signal": self.name, "number": int(number)})
+
+    async def _wait(self, event: asyncio.Event, seconds: float, what: str) -> None:
+        try:
+            await asyncio.wait_for(event.wait(), seconds)
+        except TimeoutError:
+            raise self._late(seconds, what) from None
+
+    # --- what the fleet tells it -----------------------------------------------------------------
+
+    async def begin(self, seconds: float) -> None:
+        """Be forked, and wait until it listens and answers. FleetError when it does not."""
+        self._ready.clear()
+        self._ended.clear()
+        self._end_expected = self.suspended = False
+        self.returncode = None
+        request = {"start": self.name, "home": str(self.home), "log": str(self.log)}
+        await self._fleet.tell(request)
+        waits = [
+            asyncio.ensure_future(self._ready.wait()),
+            asyncio.ensure_future(self._ended.wait()),
+        ]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        # The caller hears of it here, so it is no surprise later.
+        self._end_expected = not self._ready.is_set()
+        if self._ended.is_set():
+            raise self._death()
+        if not self._ready.is_set():
+            await self.kill()
+            raise self._late(seconds, "it to be ready")
+        self._end_expected = False
+
+    def on_message(self, message: Document) -> None:
+        match message:
+            case {"started": _, "pid": pid}:
+                self.pid = pid
+                self.lives += 1
+            case {"ready": _, "peer_id": peer_id, "addresses": addresses}:
+                self.peer_id = peer_id
+                self.addresses = tuple(addresses)
+                self._ready.set()
+            case {"ended": _, "code": code}:
+                self.on_end(code)
+
+    def expect_end(self) -> None:
+        """From now on its end is no failure."""
+        self._end_expected = self._end_expected or self.running
+
+    def on_end(self, code: int) -> None:
+        self.pid = None
+        self.returncode = code
+        self._ended.set()
+
+    def _late(self, seconds: float, what: str) -> FleetError:
+        return FleetError(
+            "timeout",
+            f"{self.name}: waited {seconds:g} s for {what}",
+            f"the end of its log:\n{self.last_words()}",
+            ExitCode.TIMEOUT,
+        )
+
+    def _death(self) -> FleetError:
+        return FleetError(
+            "daemon-died",
+            f"{self.name} ended by itself with {self.returncode}",
+            f"the end of its log:\n{self.last_words()}",
+        )
+
+    def failure(self) -> FleetError | None:
+        """Its unexpected death, as an error to raise."""
+        return self._death() if self.died else None
+
+    def last_words(self) -> str:
+        """The last lines of its log."""
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - LOG_TAIL_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+        return "\n".join(lines[-LAST_WORDS:])
