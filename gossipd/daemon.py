@@ -146,6 +146,7 @@ async def _daemon(
         async with serve(operations, event_log, records, paths.socket):
             await _start(parts, config)
             port = _port_of(parts)
+            state.save(parts.node, store, port)
             upkeep = asyncio.create_task(_upkeep(parts, store, port), name="upkeep")
             try:
                 status = operations.status()

@@ -12,7 +12,7 @@ from gossipd.network.interface import (
     TransferInterrupted,
 )
 from gossipd.wire import limits
-from support.network import DEADLINE, Libp2pWorld, MemoryWorld, World, join
+from support.network import DEADLINE, Libp2pWorld, MemoryWorld, World, join, until
 
 
 @pytest.fixture(params=["memory", "libp2p"])
@@ -225,7 +225,7 @@ async def test_a_cancelled_fetch_leaves_the_line_usable(world: World) -> None:
     bob.blobs = {b"big": big, b"key": BLOB}
     buffer = bytearray(b"?" * len(big))
     task = asyncio.create_task(alice.fetch(bob, b"big", len(big), buffer=buffer))
-    await asyncio.sleep(0.005)
+    await until(lambda: buffer[0] == 0)
     task.cancel()
     await asyncio.wait([task])
     left = buffer.count(b"?")
@@ -270,8 +270,7 @@ async def test_a_transfer_over_a_line_that_is_cut_says_how_far_it_came(world: Wo
     bob.blobs = {b"big": big}
     buffer = bytearray(len(big))
     task = asyncio.create_task(alice.fetch(bob, b"big", len(big), buffer=buffer, timeout=0.1))
-    while not any(buffer[::65536]) and buffer[255] == 0:
-        await asyncio.sleep(0)
+    await until(lambda: buffer[255])
     world.cut(alice, bob)
     with pytest.raises(TransferInterrupted) as interruption:
         await task
@@ -368,7 +367,7 @@ async def test_stopping_while_busy_ends_everything_soon(world: World) -> None:
         asyncio.create_task(alice.fetch(bob, b"big", len(big))),
         asyncio.create_task(bob.fetch(alice, b"big", len(big))),
     ]
-    await asyncio.sleep(0.02)
+    await until(lambda: alice.transport.counters()["bytes_in"] > limits.MIB)
     started = time.monotonic()
     await alice.transport.stop()
     await alice.transport.stop()
@@ -395,9 +394,7 @@ async def test_a_failing_event_handler_harms_nothing(world: World) -> None:
 async def test_the_heartbeat_measures_the_round_trip(world: World) -> None:
     alice, bob = await world.node("alice"), await world.node("bob")
     await join(world, alice, bob)
-    async with asyncio.timeout(DEADLINE):
-        while alice.transport.connections()[0].round_trip is None:
-            await asyncio.sleep(0.01)
+    await until(lambda: alice.transport.connections()[0].round_trip is not None)
     round_trip = alice.transport.connections()[0].round_trip
     assert round_trip is not None
     assert 0 <= round_trip < 5

@@ -138,7 +138,7 @@ async def test_a_peer_that_stops_reading_a_blob_holds_nobody_up() -> None:
             await questions.write(rpc.HEADER.pack(Kind.REQUEST, 1, 2) + b"hi")
             answer = await read_exactly(questions, rpc.HEADER.size + 7)
             assert answer.endswith(b"echo hi")
-            await trio.sleep(3 * TIMEOUT)
+            await trio.sleep(2 * TIMEOUT)
             assert len(await read_to_end(bulk)) < limits.MIB  # what was on its way
 
         await asyncio.gather(as_stock_peer(story), assert_unharmed(alice))

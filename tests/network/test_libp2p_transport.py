@@ -22,6 +22,7 @@ from support.network import (
     libp2p_transport,
     port_of,
     running,
+    until,
 )
 
 
@@ -111,7 +112,7 @@ async def test_a_network_thread_that_fails_is_started_again_on_the_same_port(
 
         alice.answer = hang
         waiting = asyncio.create_task(bob.request(alice, b"?"))
-        await asyncio.sleep(0.05)
+        await until(lambda: alice.transport.counters().get("requests_in"))
         crash(bob)
         with pytest.raises(RequestFailed) as failure:
             await waiting
@@ -212,9 +213,7 @@ async def test_without_multicast_it_says_so_counts_and_goes_on(
     )
     with caplog.at_level(logging.WARNING):
         async with running(transport, libp2p_transport("bob")) as [alice, bob]:
-            async with asyncio.timeout(DEADLINE):
-                while transport.counters().get("mdns-unavailable", 0) < 3:
-                    await asyncio.sleep(0.01)
+            await until(lambda: transport.counters().get("mdns-unavailable", 0) >= 3)
             await alice.transport.dial(bob.id, bob.transport.addresses, DEADLINE)
     assert caplog.text.count("no multicast here") == 1
     assert set(threading.enumerate()) == before
@@ -225,16 +224,17 @@ async def test_a_trio_call_that_is_cancelled_is_cancelled_on_the_other_side() ->
         assert isinstance(alice.transport, Libp2pTransport)
         life = alice.transport._life
         assert life is not None
-        ended = threading.Event()
+        began, ended = threading.Event(), threading.Event()
 
         async def wait() -> None:
+            began.set()
             try:
                 await trio.sleep_forever()
             finally:
                 ended.set()
 
         task = asyncio.create_task(life.bridge.call(wait))
-        await asyncio.sleep(0.05)
+        await until(began.is_set)
         task.cancel()
         await asyncio.wait([task])
         assert ended.is_set()

@@ -41,7 +41,7 @@ from support.keys import key_from
 class Wire:
     """A secured connection over memory: one `write` is one message, as Noise has it."""
 
-    def __init__(self, stream: trio.StapledStream[Any, Any], is_initiator: bool) -> None:
+    def __init__(self, stream: Any, is_initiator: bool) -> None:
         self._stream = stream
         self.is_initiator = is_initiator
         self.written: list[bytes] = []

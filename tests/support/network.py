@@ -15,8 +15,8 @@ from support.keys import key_from
 
 DEADLINE = 10.0
 """Seconds after which a test stops waiting: far more than anything here takes."""
-INTERVAL = 0.05
-TIMEOUT = 0.4
+INTERVAL = 0.1
+TIMEOUT = 1.0
 """The heartbeat of the tests: long enough for a machine that is busy with other tests."""
 
 T = TypeVar("T")
@@ -107,6 +107,15 @@ class World(Protocol):
     def heal(self, a: Node, b: Node) -> None: ...
 
     async def close(self) -> None: ...
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for something that nobody announces."""
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.001)
 
 
 async def join(world: World, source: Node, target: Node) -> None:

@@ -4,7 +4,7 @@ Nothing of gossipd.network is used by it but the patches of libp2p, which hold f
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -84,7 +84,9 @@ async def as_stock_peer(story: Story, *, plaintext: bool = False) -> Any:
 
 
 @asynccontextmanager
-async def stock_server(handlers: dict[str, StreamHandler]) -> AsyncIterator[tuple[str, list[str]]]:
+async def stock_server(
+    handlers: Mapping[str, StreamHandler],
+) -> AsyncIterator[tuple[str, list[str]]]:
     """A stock host with these protocols, for as long as the block runs: its id and addresses."""
     loop = asyncio.get_running_loop()
     up: asyncio.Future[tuple[str, list[str], trio.lowlevel.TrioToken]] = loop.create_future()
