@@ -28,7 +28,7 @@ from gossipd.wire.envelope import Signer
 from gossipd.wire.identifiers import digest, peer_id_of
 from gossipd.wire.messages import SignedRecord
 
-COUNTER_BLOCK = 1024
+COUNTER_BLOCK = 256
 """Steps and sequence numbers reserved at once: one write to disk per some dozen cycles."""
 
 

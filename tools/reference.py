@@ -1,0 +1,76 @@
+"""Writes docs/configuration.md from gossipd/config.py: `python tools/reference.py`.
+
+The text of a key is the docstring under it, so reference and code cannot drift apart; a test
+compares the file with what this makes.
+"""
+
+import ast
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "docs" / "configuration.md"
+
+HEAD = """# Configuration
+
+<!-- Written by tools/reference.py from gossipd/config.py. -->
+
+Everything has a default: `gossipd start` needs no configuration. What differs stands in
+`config.toml` in the state directory (`$GOSSIPD_HOME`), in an environment variable
+`GOSSIPD_<SECTION>_<KEY>`, or on the command line as `--set SECTION.KEY=VALUE`; the later one wins.
+A mistake is answered with its place, the value, the reason and the fix, and exit code 5.
+"""
+
+
+def reference() -> str:
+    """The whole page."""
+    tree = ast.parse((ROOT / "gossipd" / "config.py").read_text(encoding="utf-8"))
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    parts = [HEAD]
+    for field in classes["Config"].body:
+        if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
+            continue
+        kind = ast.unparse(field.annotation)
+        if kind in classes:
+            parts.append(_section(field.target.id, classes[kind]))
+        else:
+            parts.append(_table(_rows(classes["Config"], only=field.target.id)))
+    return "\n".join(parts)
+
+
+def _section(name: str, node: ast.ClassDef) -> str:
+    return f"## [{name}]\n\n{_joined(ast.get_docstring(node))}\n\n{_table(_rows(node))}"
+
+
+def _rows(node: ast.ClassDef, only: str | None = None) -> list[tuple[str, str, str]]:
+    """(key, default, text) of every field."""
+    rows = []
+    for field, after in zip(node.body, [*node.body[1:], None], strict=True):
+        if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
+            continue
+        if only is not None and field.target.id != only:
+            continue
+        text = ""
+        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            text = _joined(str(after.value.value))
+        default = ast.unparse(field.value) if field.value is not None else ""
+        choices = ast.unparse(field.annotation)
+        if choices.startswith("Literal["):
+            text = f"One of {choices[8:-1]}. {text}"
+        rows.append((field.target.id, default, text))
+    return rows
+
+
+def _table(rows: list[tuple[str, str, str]]) -> str:
+    lines = ["| key | default | what it is |", "|---|---|---|"]
+    lines += [f"| `{key}` | `{default}` | {text} |" for key, default, text in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _joined(text: str | None) -> str:
+    return " ".join((text or "").replace("|", "\\|").split())
+
+
+if __name__ == "__main__":
+    TARGET.write_text(reference(), encoding="utf-8")
+    sys.stdout.write(f"{TARGET}\n")
