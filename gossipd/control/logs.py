@@ -99,6 +99,9 @@ def configure(
     root.setLevel(logging.WARNING)
     logging.getLogger(_OURS).setLevel(level.upper())
     logging.captureWarnings(True)
+    for library in list(logging.root.manager.loggerDict.values()):
+        if isinstance(library, logging.Logger):
+            library.propagate = True  # libp2p, for one, cuts itself off when it is imported
     return ring
 
 

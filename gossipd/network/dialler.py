@@ -24,10 +24,7 @@ async def dial(swarm: GuardedSwarm, peer: str, known: Sequence[str], timeout: fl
     usable = [found for text in known if (found := addresses.dialable(text, peer)) is not None]
     if not usable:
         raise PeerUnreachable("unreachable", f"no usable address among {list(known)}")
-    try:
-        attempt = _Attempt(swarm, ID.from_string(peer))
-    except ValueError as error:
-        raise PeerUnreachable("unreachable", f"no peer id: {error}") from None
+    attempt = _Attempt(swarm, ID.from_string(peer))
     with trio.move_on_after(timeout) as deadline:
         await attempt.run(usable)
     if attempt.connection is not None:

@@ -3,27 +3,16 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import trio
-from libp2p.crypto.ed25519 import Ed25519PrivateKey
-from libp2p.crypto.keys import KeyPair
-from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
-from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
 from libp2p.identity.identify_push.identify_push import ID_PUSH as IDENTIFY_PUSH
-from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.connection.swarm_connection import SwarmConn
-from libp2p.peer.id import ID
-from libp2p.peer.peerstore import PeerStore
 from libp2p.rcmgr import Direction
-from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
-from libp2p.security.noise.transport import Transport as NoiseTransport
-from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.tools.anyio_service import background_trio_service
-from libp2p.transport.tcp.tcp import TCP
 
 from gossipd.network import addresses, compat, dialler, rpc
+from gossipd.network.assembly import Settings, build_swarm, peer_id
 from gossipd.network.bridge import Bridge
 from gossipd.network.interface import (
     Connection,
@@ -35,38 +24,26 @@ from gossipd.network.interface import (
 from gossipd.network.link import Link, Pace, Unsupported
 from gossipd.network.links import Links
 from gossipd.network.pipe import Pipe, PipeBroken, PipeStalled
+from gossipd.network.rpc import ProtocolViolation
 from gossipd.network.sockets import socket_of
 from gossipd.network.streams import Inbound, open_pipe
-from gossipd.network.swarm import Gate, GuardedSwarm, Upgrader, close
-from gossipd.network.yamux.muxer import Muxer
+from gossipd.network.swarm import Gate, close
+from gossipd.wire.identifiers import public_key_of
 
 log = logging.getLogger(__name__)
 
-UPGRADE_SECONDS = 5.0
-"""For the handshakes of an inbound connection. Ours: some round trips of a bad radio link."""
 DISCONNECT_SECONDS = 2.0
 """How long a disconnect waits until the connection is gone; it goes on closing after that. Ours."""
 FOREIGN_SECONDS = 30.0
 """How long a connection may stay that does not speak our protocols. Ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """See `libp2p_transport.Libp2pTransport`."""
-
-    private_key: bytes
-    listen: str
-    port: int
-    mdns: bool
-    max_connections: int
-    heartbeat_interval: float
-    heartbeat_timeout: float
-    dial_timeout: float
-
-
-def _key_pair(seed: bytes) -> KeyPair:
-    key = Ed25519PrivateKey.new(seed)
-    return KeyPair(key, key.get_public_key())
+def _is_peer_id(text: str) -> bool:
+    """Ours carry their Ed25519 key; libp2p has other kinds."""
+    try:
+        return bool(public_key_of(text))
+    except ValueError:
+        return False
 
 
 class NotConnected(Exception):
@@ -85,13 +62,7 @@ class Host:
         self._dialling: dict[str, trio.Event] = {}
         self._connections = 0
         self.counters: Counter[str] = Counter()
-        self._keys = _key_pair(settings.private_key)
-        self.id = self.id_of(settings.private_key)
-
-    @staticmethod
-    def id_of(private_key: bytes) -> str:
-        """The peer id of a 32-byte Ed25519 seed."""
-        return str(ID.from_pubkey(_key_pair(private_key).public_key))
+        self.id = peer_id(settings.private_key)
 
     def totals(self) -> dict[str, int]:
         """The counters, live connections included. May be called from another thread."""
@@ -106,7 +77,9 @@ class Host:
     async def run(self, listening: Callable[[int], None]) -> None:
         """`listening(port)` is called when others can dial. Raises PortInUse, or libp2p's error."""
         async with trio.open_nursery() as self._tasks:
-            self._swarm = self._build_swarm()
+            self._swarm = build_swarm(self._settings.private_key)
+            gate = Gate(self._full, self.refused, self._opened, self._closed)
+            self._swarm.guard(gate, self._tasks)
             self._links = Links(self.id, self, self._tasks)
             self._host = BasicHost(self._swarm, disable_identify_address_discovery=True)
             self._host.remove_stream_handler(IDENTIFY_PUSH)  # nothing pushed is of use to us
@@ -130,29 +103,6 @@ class Host:
     def stop(self) -> None:
         """End `run` soon."""
         self._stopping.set()
-
-    def _build_swarm(self) -> GuardedSwarm:
-        peerstore = PeerStore()
-        peerstore.add_key_pair(ID.from_pubkey(self._keys.public_key), self._keys)
-        noise = NoiseTransport(self._keys, noise_privkey=create_noise_key_pair().private_key)
-        swarm = GuardedSwarm(
-            ID.from_pubkey(self._keys.public_key),
-            peerstore,
-            Upgrader({NOISE: noise}, {TProtocol(YAMUX): Muxer}),
-            [TCP()],
-            RetryConfig(max_retries=0),
-            ConnectionConfig(
-                max_connections=10**6,  # the gate counts
-                min_connections=0,
-                low_watermark=0,
-                high_watermark=0,  # nothing is dialled or closed on libp2p's own account
-                inbound_upgrade_timeout=UPGRADE_SECONDS,
-                outbound_upgrade_timeout=UPGRADE_SECONDS,
-                inbound_stream_protocol_negotiation_timeout=UPGRADE_SECONDS,
-            ),
-        )
-        swarm.guard(Gate(self._full, self.refused, self._opened, self._closed), self._tasks)
-        return swarm
 
     async def _listen(self) -> int:
         settings = self._settings
@@ -189,8 +139,8 @@ class Host:
                 await self._dialling[peer].wait()
         if self._links.get(peer) is not None:
             return
-        if peer == self.id:
-            raise PeerUnreachable("unreachable", "that is this node itself")
+        if peer == self.id or not _is_peer_id(peer):
+            raise PeerUnreachable("unreachable", "not the id of another node")
         if peer in self._dialling:
             raise PeerUnreachable("dial-timeout", "another dial is under way")
         if self._full():
@@ -283,7 +233,9 @@ class Host:
         self._bridge.post(self._handlers.disconnected, peer, reason)
 
     def _link(self, connection: SwarmConn) -> Link:
-        """The link of a connection that turned out to be a peer's."""
+        """The link of a connection that turned out to be a peer's. ProtocolViolation."""
+        if not _is_peer_id(str(connection.muxed_conn.peer_id)):
+            raise ProtocolViolation("foreign-key")
         link = self._links.of(connection)
         if link is None:
             outbound = connection.direction is Direction.OUTBOUND

@@ -7,18 +7,16 @@ trio thread    host -> swarm (in), dialler (out) -> links -> link -> rpc, blobs 
 
 import asyncio
 import logging
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import trio
-
 from gossipd.network import addresses
-from gossipd.network.bridge import Bridge, BridgeDown
+from gossipd.network.assembly import Settings, peer_id
+from gossipd.network.bridge import BridgeDown
 from gossipd.network.discovery import Discovery
-from gossipd.network.host import Host, NotConnected, Settings
+from gossipd.network.host import NotConnected
 from gossipd.network.interface import (
     Connection,
     Handlers,
@@ -27,12 +25,11 @@ from gossipd.network.interface import (
     RequestFailed,
     TransferInterrupted,
 )
+from gossipd.network.life import Life
 from gossipd.wire import limits
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS = 5.0
-"""For the thread to end after it was told to; its sockets are closed in the first. Ours."""
 BACK_OFF_SECONDS = (0.5, 30.0)
 """Before the first new start after a failure, and at most: doubling in between. Ours."""
 STABLE_SECONDS = 60.0
@@ -75,9 +72,9 @@ class Libp2pTransport:
             heartbeat_timeout=heartbeat_timeout,
             dial_timeout=dial_timeout,
         )
-        self._peer_id = Host.id_of(private_key)
+        self._peer_id = peer_id(private_key)
         self._handlers: Handlers | None = None
-        self._life: _Life | None = None
+        self._life: Life | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._discovery: Discovery | None = None
         self._connected: set[str] = set()
@@ -164,7 +161,7 @@ class Libp2pTransport:
     def _reachable(self) -> Sequence[str]:
         return addresses.reachable(self._settings.listen, self._settings.port, self._peer_id)
 
-    def _alive(self) -> "_Life":
+    def _alive(self) -> Life:
         if self._life is None:
             raise BridgeDown
         return self._life
@@ -172,7 +169,7 @@ class Libp2pTransport:
     async def _launch(self) -> None:
         """A new trio thread, listening. Raises PortInUse, NetworkError."""
         assert self._handlers is not None
-        life = _Life(self._settings, self._guarded(self._handlers))
+        life = Life(self._settings, self._guarded(self._handlers))
         try:
             port = await life.begin()
         except BaseException:
@@ -245,60 +242,3 @@ class Libp2pTransport:
         except Exception:
             self._totals["handler-errors"] += 1
             log.exception("a handler of the transport failed")
-
-
-class _Life:
-    """One trio thread and the host in it."""
-
-    def __init__(self, settings: Settings, handlers: Handlers) -> None:
-        loop = asyncio.get_running_loop()
-        self.bridge = Bridge(loop)
-        self.host = Host(settings, self.bridge, handlers)
-        self._listening: asyncio.Future[int] = loop.create_future()
-        self._ended: asyncio.Future[str] = loop.create_future()
-        self._thread = threading.Thread(target=self._main, name="gossipd-network", daemon=True)
-
-    async def begin(self) -> int:
-        """Start the thread; the port it listens on. Raises what prevented it."""
-        self._thread.start()
-        await asyncio.wait([self._listening])
-        return self._listening.result()
-
-    async def ended(self) -> str:
-        """Wait for the thread's end: why it ended."""
-        return await asyncio.shield(self._ended)
-
-    async def end(self) -> None:
-        """Stop the host and its thread."""
-        await asyncio.wait([self._listening], timeout=STOP_SECONDS)
-        self.bridge.tell(self.host.stop, missing_ok=True)
-        await asyncio.wait([self._ended], timeout=STOP_SECONDS)
-        self.bridge.down()
-        if self._ended.done():
-            self._thread.join()
-        else:
-            log.error("the network thread does not stop, it is left behind")
-
-    def _main(self) -> None:
-        failure: BaseException | None = None
-        try:
-            trio.run(self.bridge.run, self._host_main)
-        except BaseException as error:  # noqa: BLE001 - the thread's outer door
-            failure = error
-        self.bridge.post(self._finish, failure)
-
-    async def _host_main(self) -> None:
-        await self.host.run(lambda port: self.bridge.post(self._listening.set_result, port))
-
-    def _finish(self, failure: BaseException | None) -> None:
-        while isinstance(failure, BaseExceptionGroup):
-            failure = failure.exceptions[0]
-        if failure is not None and not isinstance(failure, NetworkError):
-            log.error("the network thread failed", exc_info=failure)
-        if not self._listening.done():
-            known = isinstance(failure, NetworkError)
-            self._listening.set_exception(
-                failure if known and failure else NetworkError("cannot-start", repr(failure))
-            )
-        self.bridge.down()
-        self._ended.set_result(repr(failure) if failure else "it stopped by itself")

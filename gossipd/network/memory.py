@@ -1,118 +1,24 @@
-"""The transport in one process: every message is copied, links can be cut, limits hold as usual.
-
-A cut is silent, as in the world: what is sent is lost, requests time out, and only the heartbeat
-finds out. All transports of one `MemoryNetwork` share an asyncio loop.
-"""
+"""The transport in one process: every message is copied, links can be cut, limits hold as usual."""
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from gossipd.network.interface import (
     Connection,
     Handlers,
     PeerUnreachable,
-    PortInUse,
     RequestFailed,
     TransferInterrupted,
 )
+from gossipd.network.memory_network import End, MemoryNetwork
 from gossipd.wire import limits
 
+__all__ = ["MemoryNetwork", "MemoryTransport"]
+
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-
-class MemoryNetwork:
-    """What the transports are plugged into."""
-
-    def __init__(self) -> None:
-        self._listening: dict[int, MemoryTransport] = {}
-        self._cut: set[frozenset[str]] = set()
-
-    def cut(self, a: str, b: str) -> None:
-        """Lose everything between two peers from now on."""
-        self._cut.add(frozenset((a, b)))
-
-    def heal(self, a: str, b: str) -> None:
-        self._cut.discard(frozenset((a, b)))
-
-    def partition(self, *groups: Iterable[str]) -> None:
-        """Cut every link between peers of different groups."""
-        sides = [tuple(group) for group in groups]
-        for index, side in enumerate(sides):
-            for other in sides[index + 1 :]:
-                self._cut.update(frozenset((a, b)) for a in side for b in other)
-
-    def heal_all(self) -> None:
-        self._cut.clear()
-
-    def is_cut(self, a: str, b: str) -> bool:
-        return frozenset((a, b)) in self._cut
-
-    def listen(self, transport: "MemoryTransport", port: int) -> int:
-        """Port 0 means a free one. Raises PortInUse."""
-        if port in self._listening:
-            raise PortInUse("port-in-use", str(port))
-        if port == 0:
-            port = max(self._listening, default=0) + 1
-        self._listening[port] = transport
-        return port
-
-    def unlisten(self, port: int) -> None:
-        self._listening.pop(port, None)
-
-    def at(self, port: int) -> "MemoryTransport | None":
-        return self._listening.get(port)
-
-
-class _End:
-    """One end of a connection. Each end ends on its own, as after a cut; its twin finds out."""
-
-    twin: "_End"
-
-    def __init__(self, owner: "MemoryTransport", remote: "MemoryTransport", outbound: bool) -> None:
-        self.owner = owner
-        self.remote = remote
-        self.outbound = outbound
-        self.closed = asyncio.Event()
-        self.slots = asyncio.Semaphore(limits.REQUESTS_IN_FLIGHT)
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self.heard = asyncio.get_running_loop().time()
-        self.round_trip: float | None = None
-
-    async def send(self, size: int) -> None:
-        """Let `size` bytes pass to the twin, or lose them: then nothing comes for ever."""
-        await asyncio.sleep(0)
-        if self.cut:
-            await asyncio.get_running_loop().create_future()
-        if self.twin.closed.is_set():
-            self.owner.forget(self, "closed")
-            raise RequestFailed("disconnected")
-        self.bytes_out += size
-        self.twin.bytes_in += size
-        self.owner.count("bytes_out", size)
-        self.remote.count("bytes_in", size)
-
-    @property
-    def cut(self) -> bool:
-        return self.owner.network.is_cut(self.owner.peer_id, self.remote.peer_id)
-
-    async def until_closed(self, work: Coroutine[Any, Any, T]) -> T:
-        """The work's result; RequestFailed("disconnected") when this end is closed before."""
-        task = asyncio.ensure_future(work)
-        closed = asyncio.ensure_future(self.closed.wait())
-        try:
-            await asyncio.wait({task, closed}, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise RequestFailed("disconnected")
-            return task.result()
-        finally:
-            task.cancel()
-            closed.cancel()
 
 
 class MemoryTransport:
@@ -137,7 +43,7 @@ class MemoryTransport:
         self._timeout = heartbeat_timeout
         self._dial_timeout = dial_timeout
         self._handlers: Handlers | None = None
-        self._ends: dict[str, _End] = {}
+        self._ends: dict[str, End] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._counters: Counter[str] = Counter(restarts=0, bytes_in=0, bytes_out=0)
 
@@ -186,7 +92,7 @@ class MemoryTransport:
             elif remote.peer_id != peer:
                 reason = "wrong-peer"
             elif remote.accepts(self._peer_id):
-                ours, theirs = _End(self, remote, True), _End(remote, self, False)
+                ours, theirs = End(self, remote, True), End(remote, self, False)
                 ours.twin, theirs.twin = theirs, ours
                 self.join(ours)
                 remote.join(theirs)
@@ -274,7 +180,7 @@ class MemoryTransport:
             return False
         return True
 
-    def join(self, end: _End) -> None:
+    def join(self, end: End) -> None:
         """A connection stands; one to the same peer that is still there has been lost."""
         peer = end.remote.peer_id
         if peer in self._ends:
@@ -284,7 +190,7 @@ class MemoryTransport:
         self._call(self._handlers.connected, peer, end.remote.where, end.outbound)
         self._spawn(self._heartbeat(end))
 
-    def forget(self, end: _End, reason: str) -> None:
+    def forget(self, end: End, reason: str) -> None:
         """This end is closed."""
         if end.closed.is_set():
             return
@@ -320,24 +226,24 @@ class MemoryTransport:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _hang_up(self, end: _End, reason: str) -> None:
+    def _hang_up(self, end: End, reason: str) -> None:
         self.forget(end, reason)
         if not end.cut:  # else the other end finds out by its heartbeat
             end.remote.forget(end.twin, "closed")
 
-    async def _ask(self, end: _End, payload: bytes) -> bytes:
+    async def _ask(self, end: End, payload: bytes) -> bytes:
         await end.send(len(payload))
         answer = await end.remote.answer(self._peer_id, payload)
         await end.twin.send(len(answer))
         return answer
 
-    async def _find(self, end: _End, key: bytes) -> memoryview | bytes | None:
+    async def _find(self, end: End, key: bytes) -> memoryview | bytes | None:
         await end.send(len(key))
         blob = await end.remote.look_up(self._peer_id, key)
         await end.twin.send(0)
         return blob
 
-    async def _heartbeat(self, end: _End) -> None:
+    async def _heartbeat(self, end: End) -> None:
         loop = asyncio.get_running_loop()
         while not end.closed.is_set():
             await asyncio.sleep(self._interval)

@@ -24,6 +24,9 @@ REASON_BYTES = 64
 ANSWER_SECONDS = 60.0
 """How long a request may be worked on before it is given up. Ours."""
 
+BYTES_IN_FLIGHT = 4 * limits.MESSAGE_BYTES
+"""Of one peer's requests that are being worked on. Ours: honest requests are small."""
+
 _NO_BYTES = 0
 _OUTBOX = 2 * limits.REQUESTS_IN_FLIGHT
 REASONS = frozenset({"too-large", "busy", "failed"})
@@ -192,6 +195,7 @@ class RpcServer:
         self._answer = answer
         self._stall = stall
         self._in_flight = 0
+        self._bytes_in_flight = 0
         self._stalled = False
 
     async def run(self) -> str:
@@ -217,11 +221,16 @@ class RpcServer:
         kind, number, payload = await _read_frame(self._pipe, expected, self._stall)
         if kind is Kind.PING:
             await self._pipe.write(HEADER.pack(Kind.PONG, number, 0))
-        elif self._in_flight >= limits.REQUESTS_IN_FLIGHT:
+        elif self._is_busy(len(payload)):
             await self._fail(number, "busy")
         else:
             self._in_flight += 1
+            self._bytes_in_flight += len(payload)
             nursery.start_soon(self._serve, number, payload, nursery.cancel_scope)
+
+    def _is_busy(self, size: int) -> bool:
+        too_many = self._in_flight >= limits.REQUESTS_IN_FLIGHT
+        return too_many or self._bytes_in_flight + size > BYTES_IN_FLIGHT
 
     async def _serve(self, number: int, payload: bytes, everything: trio.CancelScope) -> None:
         answer: bytes | None = None
@@ -241,6 +250,7 @@ class RpcServer:
             self._stalled = True
             everything.cancel()
         self._in_flight -= 1
+        self._bytes_in_flight -= len(payload)
 
     async def _fail(self, number: int, reason: str) -> None:
         payload = reason.encode()

@@ -279,6 +279,26 @@ async def test_who_goes_on_is_dropped_and_held_off(daemon: Member, name: str) ->
         assert status["refused"]["malformed"] == limits.VIOLATIONS
 
 
+async def test_a_model_that_knows_nothing_is_stopped_by_the_gate(
+    daemon: Member, name: str
+) -> None:
+    async with Outsider(name, await swarm_of(daemon)) as outsider:
+        attack = await admitted(outsider, daemon)
+        # Once the daemon itself knows more than a guess, it notices when a merge would undo that.
+        await daemon.until(
+            lambda s: bool((s["models"]["head"]["held_out_accuracy"] or 0) > 0.8),
+            SECONDS,
+            "a head that is worth protecting",
+        )
+        noise = np.random.default_rng(1).normal(0.0, 2.0, outsider.layout.parameters)
+        await attack.offer(noise.astype(np.float16).tobytes())
+        status = await daemon.until(
+            lambda s: bool(s["updates"]["gated"]), SECONDS, "the gate to refuse"
+        )
+        assert status["models"]["head"]["held_out_accuracy"] > 0.8
+        assert status["updates"]["merged"] == status["updates"]["adopted"] == 0
+
+
 async def test_a_stranger_must_say_hello_first(daemon: Member, name: str) -> None:
     async with Outsider(name, await swarm_of(daemon)) as outsider:
         await outsider.transport.dial(daemon.peer_id, daemon.addresses, 10.0)

@@ -1,6 +1,7 @@
 """Peers and strangers that mean harm: each is refused, counted, and harms nobody else."""
 
 import asyncio
+import contextlib
 import struct
 
 import pytest
@@ -114,10 +115,11 @@ async def test_a_peer_that_opens_streams_without_end_is_disconnected() -> None:
         async def story(stock: Stock) -> None:
             peer = await stock.connect(alice.transport.addresses[0])
             network = stock.host.get_network()
-            for _ in range(STREAMS_PER_CONNECTION + 1):
-                stream = await network.new_stream(peer)
-                await stream.write(b"\x13/multistream/1.0.0\n")
-            await read_to_end(stream)
+            with contextlib.suppress(BaseLibp2pError):  # until it is thrown out
+                for _ in range(10 * STREAMS_PER_CONNECTION):
+                    stream = await network.new_stream(peer)
+                    await stream.write(b"\x13/multistream/1.0.0\n")
+                await read_to_end(stream)
 
         await as_stock_peer(story)
         refusal = await alice.heard("refused")

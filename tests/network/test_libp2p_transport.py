@@ -238,3 +238,31 @@ async def test_a_trio_call_that_is_cancelled_is_cancelled_on_the_other_side() ->
         task.cancel()
         await asyncio.wait([task])
         assert ended.is_set()
+
+
+async def test_ipv6_is_listened_on_and_dialled() -> None:
+    def on_ipv6(name: str) -> Libp2pTransport:
+        return Libp2pTransport(
+            key_from(name)[0],
+            "::1",
+            0,
+            mdns=False,
+            max_connections=4,
+            heartbeat_interval=1,
+            heartbeat_timeout=1,
+            dial_timeout=DEADLINE,
+        )
+
+    async with running(on_ipv6("alice"), on_ipv6("bob")) as [alice, bob]:
+        assert bob.transport.addresses[0].startswith("/ip6/::1/tcp/")
+        await alice.transport.dial(bob.id, bob.transport.addresses, DEADLINE)
+        assert await alice.request(bob, b"six") == b"echo six"
+        assert str((await bob.heard("connected"))[2]).startswith("/ip6/::1/tcp/")
+
+
+async def test_only_ids_of_our_kind_of_key_are_peers() -> None:
+    async with running(libp2p_transport("alice")) as [alice]:
+        for text in ("", "nonsense", "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N", alice.id):
+            with pytest.raises(PeerUnreachable) as failure:
+                await alice.transport.dial(text, alice.transport.addresses, DEADLINE)
+            assert failure.value.reason == "unreachable"
