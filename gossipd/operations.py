@@ -11,6 +11,7 @@ from gossipd.config import Config, Paths, check_address
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.identity import Identity
 from gossipd.protocol import events
+from gossipd.protocol.peers import State
 from gossipd.runtime.assembly import Parts
 from gossipd.runtime.ports import Compute, StoredModel
 from gossipd.storage.store import DiskStore
@@ -66,7 +67,7 @@ class Operations:
                 "healthy": parts.engine.network_healthy,
                 "detail": parts.engine.network_detail,
                 "restarts": counters.get("restarts", 0),
-                "connected": len(node.peers.admitted()),
+                "connected": sum(p.state is State.ADMITTED for p in node.peers.table.values()),
                 "known": len(node.peers.table),
                 "bytes_in": counters.get("bytes_in", 0),
                 "bytes_out": counters.get("bytes_out", 0),

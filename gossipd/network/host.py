@@ -1,6 +1,5 @@
 """The libp2p host: built, listening, dialling, serving; everything here runs in the trio thread."""
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -29,8 +28,6 @@ from gossipd.network.sockets import socket_of
 from gossipd.network.streams import Inbound, open_pipe
 from gossipd.network.swarm import Gate, close
 from gossipd.wire.identifiers import public_key_of
-
-log = logging.getLogger(__name__)
 
 DISCONNECT_SECONDS = 2.0
 """How long a disconnect waits until the connection is gone; it goes on closing after that. Ours."""

@@ -1,6 +1,6 @@
 """The transport over real libp2p: an asyncio facade of a trio thread, started again if it fails.
 
-asyncio loop   Libp2pTransport, the caller's handlers
+asyncio loop   Libp2pTransport, the caller's handlers; life: the thread
 bridge         calls across, both ways
 trio thread    host -> swarm (in), dialler (out) -> links -> link -> rpc, blobs -> pipe -> yamux
 """

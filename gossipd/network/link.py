@@ -17,6 +17,9 @@ from gossipd.network.swarm import close
 
 log = logging.getLogger(__name__)
 
+PATIENCE = 4
+"""How many times the heartbeat's timeout a peer may leave pings unanswered while bytes of it
+arrive. Ours: a minute of what a slow line has queued."""
 RETIRE_SECONDS = 1.0
 """How long the other side may still use a connection that lost against another one. Ours."""
 
@@ -67,11 +70,21 @@ class Link:
     # --- life -----------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """The heartbeat, until the connection has ended."""
+        """The heartbeat, until the connection has ended.
+
+        Pings keep both ends talking, and silence is what counts: an answer may be held back behind
+        a body on a slow line, and the bytes of that body show a living peer. But not for ever.
+        """
         with self._scope:
+            answered = trio.current_time()
             while True:
                 await trio.sleep(self._pace.interval)
-                await self._check()
+                if await self.answers(self._pace.interval):
+                    answered = trio.current_time()
+                silence = trio.current_time() - self._socket.last_received
+                unanswered = trio.current_time() - answered
+                if silence >= self._pace.timeout or unanswered >= PATIENCE * self._pace.timeout:
+                    self.close("heartbeat")
 
     def attach(self, pipe: Pipe) -> None:
         """Use a stream that was opened before the link stood."""
@@ -110,13 +123,6 @@ class Link:
         except (RequestFailed, PipeBroken):
             return False
         return True
-
-    async def _check(self) -> None:
-        if await self.answers(self._pace.timeout):
-            return
-        # A busy line may hold a ping back behind a body; bytes that arrive show a living peer.
-        if trio.current_time() - self._socket.last_received >= self._pace.timeout:
-            self.close("heartbeat")
 
     # --- use ------------------------------------------------------------------------------------
 

@@ -270,6 +270,7 @@ async def test_bytes_that_are_no_message_are_refused(
 async def test_who_goes_on_is_dropped_and_held_off(daemon: Member, name: str) -> None:
     async with Outsider(name, await swarm_of(daemon)) as outsider:
         await admitted(outsider, daemon)
+        assert (await daemon.status())["network"]["connected"] == 1
         with contextlib.suppress(RequestFailed):  # the last answer may be cut off
             for _ in range(limits.VIOLATIONS):
                 await outsider.ask_raw(daemon.peer_id, b"\xc1")
@@ -279,9 +280,7 @@ async def test_who_goes_on_is_dropped_and_held_off(daemon: Member, name: str) ->
         assert status["refused"]["malformed"] == limits.VIOLATIONS
 
 
-async def test_a_model_that_knows_nothing_is_stopped_by_the_gate(
-    daemon: Member, name: str
-) -> None:
+async def test_a_model_that_knows_nothing_is_stopped_by_the_gate(daemon: Member, name: str) -> None:
     async with Outsider(name, await swarm_of(daemon)) as outsider:
         attack = await admitted(outsider, daemon)
         # Once the daemon itself knows more than a guess, it notices when a merge would undo that.

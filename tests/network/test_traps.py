@@ -33,6 +33,7 @@ from gossipd.network.interface import PeerUnreachable, PortInUse
 from gossipd.network.sockets import BufferedTCPStream
 from support.network import (
     DEADLINE,
+    TIMEOUT,
     Forwarder,
     Libp2pWorld,
     Node,
@@ -119,6 +120,22 @@ async def test_trap_05_a_peer_that_falls_silent_is_found_out() -> None:
         await world.close()
 
 
+async def test_trap_05_a_slow_line_is_not_taken_for_a_dead_peer() -> None:
+    async with running(libp2p_transport("alice"), libp2p_transport("bob")) as [alice, bob]:
+        blob = bytes(range(256)) * 6000
+        bob.blobs = {b"key": blob}
+        line = Forwarder(port_of(bob), piece=8192, pause=0.01)  # at most 800 kB/s
+        await line.open()
+        try:
+            await alice.transport.dial(bob.id, [f"/ip4/127.0.0.1/tcp/{line.port}"], DEADLINE)
+            started = time.monotonic()
+            assert await alice.fetch(bob, b"key", len(blob)) == blob
+            assert time.monotonic() - started > TIMEOUT
+            assert alice.all("disconnected") == bob.all("disconnected") == []
+        finally:
+            await line.close()
+
+
 async def test_trap_06_a_peer_can_be_dialled_at_once_after_a_failed_dial() -> None:
     async with running(libp2p_transport("alice")) as [alice]:
         bob = Node(libp2p_transport("bob", port=_free_port()))
@@ -186,7 +203,7 @@ def test_trap_09_a_message_in_a_thousand_pieces_is_read_and_an_end_is_seen_at_on
 
 async def test_trap_09_a_connection_lives_on_a_line_that_delivers_byte_by_byte() -> None:
     async with running(libp2p_transport("alice"), libp2p_transport("bob")) as [alice, bob]:
-        line = Forwarder(port_of(bob), piece=7)
+        line = Forwarder(port_of(bob), piece=7, pause=0)
         await line.open()
         try:
             await alice.transport.dial(bob.id, [f"/ip4/127.0.0.1/tcp/{line.port}"], DEADLINE)

@@ -246,11 +246,15 @@ async def tasks_of(node: Node) -> int:
 
 
 class Forwarder:
-    """A TCP port that leads to another one, while `flowing` is set, in pieces of a size."""
+    """A TCP port that leads to another one, while `flowing` is set.
 
-    def __init__(self, target: int, piece: int = 65536) -> None:
+    It writes in pieces of a size, and pauses after each for `pause` seconds.
+    """
+
+    def __init__(self, target: int, *, piece: int = 65536, pause: float | None = None) -> None:
         self.target = target
         self._piece = piece
+        self._pause = pause
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self.flowing = asyncio.Event()
@@ -292,8 +296,8 @@ class Forwarder:
                     await self.flowing.wait()
                     target.write(data[start : start + self._piece])
                     await target.drain()
-                    if self._piece < len(data):
-                        await asyncio.sleep(0)
+                    if self._pause is not None:
+                        await asyncio.sleep(self._pause)
         finally:
             target.close()
 
