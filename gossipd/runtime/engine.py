@@ -21,10 +21,13 @@ from gossipd.runtime.ports import Clock, Store
 from gossipd.runtime.waits import Waits
 from gossipd.wire.errors import WireError
 from gossipd.wire.framing import encode_message
-from gossipd.wire.messages import AnyMessage, Refused
+from gossipd.wire.messages import AnyMessage, Goodbye, Refused
 
 ANSWER_SECONDS = 30.0
 """How long a peer's request may wait: only one for a serving model is not answered at once."""
+
+GOODBYE_SECONDS = 1.0
+"""How long stopping may wait for the peers to hear of it."""
 
 
 class Log(Protocol):
@@ -125,6 +128,7 @@ class Engine:
     async def stop(self) -> None:
         """No more events; tasks are cancelled, the transport closes. Ends within its deadline."""
         self._stopping = True
+        await self._say_goodbye()
         for timer in self._timers.values():
             timer.cancel()
         for task in self._tasks:
@@ -134,6 +138,19 @@ class Engine:
         for answer in self._answers.values():
             answer.cancel()
         await self._transport.stop()
+
+    async def _say_goodbye(self) -> None:
+        """Tell the peers that this end is meant, so that they need not find out."""
+        farewell = encode_message(Goodbye(reason="stopping"))
+        words = [
+            asyncio.ensure_future(self._transport.request(peer, farewell, GOODBYE_SECONDS))
+            for peer in self.node.peers.admitted()
+        ]
+        if words:
+            await asyncio.wait(words, timeout=GOODBYE_SECONDS)
+            for word in words:
+                word.cancel()
+            await asyncio.gather(*words, return_exceptions=True)
 
     def feed(self, event: Event) -> None:
         """Hand an event to the core and do what it wants. Outputs may feed further events."""

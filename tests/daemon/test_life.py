@@ -41,8 +41,10 @@ async def test_a_daemon_without_peers_trains_on_and_meets_them_when_they_come(
         await daemon.until(
             lambda s: bool(s["updates"]["merged"] + s["updates"]["adopted"]), SECONDS, "a merge"
         )
-    await other.kill()
+    await other.stop()
     await alone.until(lambda s: s["network"]["connected"] == 0, SECONDS, "the loss to be noticed")
+    lost = [e for e in (await alone.events())["events"] if e["kind"] == "peer-lost"]
+    assert [e["reason"] for e in lost] == ["goodbye"]
     await trained(alone, 3)
     # It went away and comes back: both know where to find the other.
     await fleet.start("visitor", {**shard(1, 2), "network.peers": alone.addresses})

@@ -1,0 +1,75 @@
+"""The network thread dies: the daemon and its API live on, say so, and it is started again."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gossipd import daemon
+from gossipd.config import load, paths_of
+from gossipd.control.client import Client
+from gossipd.control.logs import configure
+from gossipd.identity import load_or_create
+from gossipd.network import libp2p_transport
+from gossipd.network.libp2p_transport import Libp2pTransport
+from support.fleet import BRISK, short_directory
+
+SECONDS = 20.0
+
+
+async def test_the_daemon_outlives_its_network_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    transports: list[Libp2pTransport] = []
+
+    class Watched(Libp2pTransport):
+        def __init__(self, *args: object, **kwargs: object) -> None:
+            super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+            transports.append(self)
+
+    monkeypatch.setattr(daemon, "Libp2pTransport", Watched)
+    # Long enough to look at the daemon while it has no network.
+    monkeypatch.setattr(libp2p_transport, "BACK_OFF_SECONDS", (1.5, 1.5))
+    with short_directory() as home:
+        await _outlives(home, transports)
+
+
+async def _outlives(home: Path, transports: list[Libp2pTransport]) -> None:
+    home.chmod(0o700)
+    config = load(home, {**BRISK, "log.level": "error"})
+    paths = paths_of(home)
+    identity = load_or_create(paths.identity)
+    client = Client(paths.socket)
+    async with daemon._daemon(config, paths, identity, configure(), asyncio.Event()) as ready:
+        before = await asyncio.to_thread(client.status)
+        assert before["network"]["healthy"]
+        crash(transports[0])
+        down = await _until(client, healthy=False)
+        assert "restarting" in down["network"]["detail"]
+        assert [w["code"] for w in down["health"]] == ["network-down"]
+        assert down["training"]["cycles"] >= before["training"]["cycles"]
+        up = await _until(client, healthy=True)
+        assert up["network"]["restarts"] == 1
+        assert tuple(up["addresses"]) == ready.addresses
+        assert up["training"]["cycles"] > before["training"]["cycles"]
+
+
+def crash(transport: Libp2pTransport) -> None:
+    """Let something break inside the network thread."""
+
+    def fault() -> None:
+        raise ZeroDivisionError("on purpose")
+
+    life = transport._life
+    assert life is not None
+    life.bridge.tell(fault)
+
+
+async def _until(client: Client, *, healthy: bool) -> dict[str, Any]:
+    cursor = 0
+    async with asyncio.timeout(SECONDS):
+        while True:
+            status = await asyncio.to_thread(client.status)
+            if status["network"]["healthy"] is healthy:
+                return dict(status)
+            heard = await asyncio.to_thread(client.events, cursor, wait=1.0)
+            cursor = heard["next"]
