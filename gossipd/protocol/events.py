@@ -4,16 +4,19 @@ from typing import Literal
 
 from msgspec import Struct
 
+from gossipd.protocol.round_events import RoundEvent, RoundOutput
 from gossipd.wire.messages import (
     AnyMessage,
     Request,
     Response,
     SignedClaim,
+    SignedParticipation,
     SignedRecord,
+    SignedSample,
     Update,
 )
 
-SignedDocument = SignedRecord | SignedClaim | Update
+SignedDocument = SignedRecord | SignedClaim | Update | SignedSample | SignedParticipation
 
 # --- events: what happened -----------------------------------------------------------------------
 
@@ -165,6 +168,7 @@ Event = (
     | LearningFailed
     | ServingPublished
     | SetPaused
+    | RoundEvent
 )
 
 # --- outputs: what shall be done -----------------------------------------------------------------
@@ -289,4 +293,5 @@ Output = (
     | Forget
     | KeepEvidence
     | Report
+    | RoundOutput
 )

@@ -115,6 +115,15 @@ class Exchange:
                 wanted.append(update)
         return wanted, unproven
 
+    def admissible(self, peer: str, update: Update, now: float, out: list[Output]) -> bool:
+        """Whether an update may be used at all, whatever it brings: refused and counted if not."""
+        reason = self._refusal(update)
+        if reason is not None:
+            self._refuse(peer, update, reason, now, out)
+            return False
+        self._is_duplicate(peer, update, now, out)
+        return author_key(update.author, update.manifest.incarnation) not in self._forked
+
     def judge_proven(
         self, peer: str, updates: list[Update], now: float, out: list[Output]
     ) -> list[Update]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from gossipd.protocol import antientropy, events, gossip, peers, questions
+from gossipd.protocol import events, gossip, peers, questions
 from gossipd.protocol.antientropy import AntiEntropy
 from gossipd.protocol.events import Answer, Disconnect, Event, Fetch, Output, Report
 from gossipd.protocol.exchange import Exchange, Terms
@@ -33,9 +33,12 @@ from gossipd.wire.messages import (
     Ping,
     Pong,
     Refused,
+    Request,
     Role,
     SignedClaim,
+    SignedParticipation,
     SignedRecord,
+    SignedSample,
     Update,
     View,
     ViewSync,
@@ -222,7 +225,7 @@ class Node:
     def _on_question(
         self,
         event: events.Requested,
-        message: Ping | ViewSync | Offer | Have,
+        message: Request,
         now: float,
         out: list[Output],
     ) -> None:
@@ -234,8 +237,11 @@ class Node:
         elif isinstance(message, Offer):
             expected = self._on_offer(peer, event.documents, now, out)
             out.append(Answer(event.token, Want(updates=tuple(u.id for u in expected))))
-        else:
+        elif isinstance(message, Have):
             self._on_have(event, message, out)
+        else:
+            refused = Refused(code="wrong-mode", reason="this peer does not work in rounds")
+            out.append(Answer(event.token, refused))
 
     def _on_hello(
         self, event: events.Requested, hello: Hello, now: float, out: list[Output]
@@ -484,6 +490,8 @@ class Node:
     ) -> None:
         """Merge what a peer passed on into the view. Signatures are checked already."""
         for document in documents:
+            if isinstance(document, SignedSample | SignedParticipation):
+                continue
             if not self._twin.check(document, out):
                 continue
             if isinstance(document, SignedRecord):

@@ -253,6 +253,24 @@ class Peers:
         peer = self.table.get(peer_id)
         return peer is not None and peer.state is State.ADMITTED
 
+    def is_met(self, peer_id: str) -> bool:
+        """Whether a peer can be asked now."""
+        peer = self.table.get(peer_id)
+        return peer is not None and peer.state is State.ADMITTED and peer.met
+
+    def reach(self, peer_id: str, now: float, out: list[Output]) -> bool:
+        """See to it that a peer can be asked soon; False when there is no way, or it failed."""
+        peer = self.table.get(peer_id)
+        if peer is None or peer.violations >= limits.VIOLATIONS:
+            return False
+        if self._dialable(peer):
+            if peer.failures or not self._room():
+                return False
+            peer.next_dial = min(peer.next_dial, now)
+            self._schedule(now, out)
+            return True
+        return peer.state in (State.DIALING, State.GREETING, State.ADMITTED)
+
     def admitted(self) -> list[str]:
         """The peers that can be asked, in a stable order."""
         return sorted(p.id for p in self.table.values() if p.state is State.ADMITTED and p.met)

@@ -1,9 +1,10 @@
 """The requests that are out: what each was asked for, so that its answer finds its way."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gossipd.protocol.events import Ask, Output
-from gossipd.wire.messages import Request, Update
+from gossipd.protocol.events import Ask, Output, SignedDocument
+from gossipd.wire.messages import Request, Response, Update
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,18 @@ class Offered:
     """An Offer is out."""
 
 
-Purpose = Greeting | Pull | ServingPull | Proof | ViewPull | Offered
+Reply = Callable[[Response | None, Sequence[SignedDocument], float, list[Output]], None]
+"""Called with a peer's answer and the documents in it; with None when it does not come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Then:
+    """Whoever asked takes the answer itself."""
+
+    reply: Reply
+
+
+Purpose = Greeting | Pull | ServingPull | Proof | ViewPull | Offered | Then
 
 
 class Questions:

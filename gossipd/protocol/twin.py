@@ -4,10 +4,13 @@ Two that go by one name give the same sequence numbers and steps to different wo
 hears of something that it never signed itself can no longer be told from the other.
 """
 
-from gossipd.protocol.events import Output, Report, SignedDocument
+from gossipd.protocol.events import Output, Report
 from gossipd.protocol.view import SwarmView
 from gossipd.wire.identifiers import author_key
-from gossipd.wire.messages import SignedClaim, SignedRecord
+from gossipd.wire.messages import SignedClaim, SignedRecord, Update
+
+Numbered = SignedRecord | SignedClaim | Update
+"""Documents whose author numbers them."""
 
 
 class TwinWatch:
@@ -21,14 +24,14 @@ class TwinWatch:
         self._seq = 0
         self.found = False
 
-    def signed(self, document: SignedDocument) -> None:
+    def signed(self, document: Numbered) -> None:
         """A document that this node stands by; another author's is no business of this watch."""
         if document.author == self._peer_id:
             incarnation, seq = _number(document)
             if incarnation == self._incarnation:
                 self._seq = max(self._seq, seq)
 
-    def check(self, document: SignedDocument, out: list[Output]) -> bool:
+    def check(self, document: Numbered, out: list[Output]) -> bool:
         """Look at a document that a peer brought; False when the key is seen to be used twice.
 
         What an earlier incarnation has signed is this node's own past.
@@ -45,7 +48,7 @@ class TwinWatch:
         return False
 
 
-def _number(document: SignedDocument) -> tuple[int, int]:
+def _number(document: Numbered) -> tuple[int, int]:
     """(incarnation, what counts up with everything that is signed): steps of a claim, else seq."""
     if isinstance(document, SignedClaim):
         return document.claim.incarnation, document.claim.steps

@@ -77,6 +77,15 @@ class SwarmView:
         author = self._newest.get(peer)
         return None if author is None else self._records[author]
 
+    def author_of(self, peer: str) -> bytes | None:
+        """The key of a peer's newest incarnation."""
+        return self._newest.get(peer)
+
+    def peer_of(self, author: bytes) -> str | None:
+        """Whose newest incarnation this is."""
+        signed = self._records.get(author)
+        return None if signed is None else signed.author
+
     def records(self) -> Iterator[SignedRecord]:
         return iter(self._records.values())
 

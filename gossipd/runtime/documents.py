@@ -15,15 +15,23 @@ from gossipd.wire import envelope
 from gossipd.wire.envelope import Signer
 from gossipd.wire.framing import decode_request, decode_response
 from gossipd.wire.messages import (
+    Advert,
+    Aggregated,
     Hello,
     Manifest,
     Offer,
+    Participation,
     PeerRecord,
     Request,
     Response,
+    RoundProof,
+    Sample,
     SignedClaim,
+    SignedParticipation,
     SignedRecord,
+    SignedSample,
     StepClaim,
+    Trained,
     Update,
     View,
 )
@@ -33,7 +41,7 @@ REMEMBERED = 8192
 REMEMBERED_BYTES = 4096
 """Longest document that is kept: records and claims, not manifests, which are opened once."""
 
-S = TypeVar("S", SignedRecord, SignedClaim, Update)
+S = TypeVar("S", SignedRecord, SignedClaim, Update, SignedSample, SignedParticipation)
 
 
 class Documents:
@@ -75,6 +83,15 @@ class Documents:
         sealed = envelope.seal(manifest, self._swarm, self._signer)
         return self._reopen(sealed, envelope.open_manifest)
 
+    def sample(self, round_: int, peers: tuple[str, ...], model: bytes) -> SignedSample:
+        sample = Sample(round=round_, peers=peers, model=model)
+        return self._reopen(envelope.seal(sample, self._swarm, self._signer), envelope.open_sample)
+
+    def participation(self, round_: int, sample: bytes) -> SignedParticipation:
+        document = Participation(incarnation=self.incarnation, round=round_, sample=sample)
+        sealed = envelope.seal(document, self._swarm, self._signer)
+        return self._reopen(sealed, envelope.open_participation)
+
     # --- opening ---------------------------------------------------------------------------------
 
     def open_request(self, payload: bytes) -> tuple[Request, tuple[SignedDocument, ...]]:
@@ -104,7 +121,30 @@ class Documents:
         if isinstance(message, View):
             records = [self.open_record(sealed) for sealed in message.records]
             return (*records, *(self.open_claim(sealed) for sealed in message.claims))
+        if isinstance(message, Trained):
+            return (*self._carried(message), *self._proof(message.sample, message.participation))
+        if isinstance(message, Aggregated):
+            proof = self._proof(message.previous, *message.participations)
+            return (*self._carried(message), *self._proof(message.sample), *proof)
+        if isinstance(message, RoundProof):
+            return self._proof(message.previous, *message.participations)
+        if isinstance(message, Advert):
+            return (self.open_record(message.record),)
         return ()
+
+    def _carried(self, message: Trained | Aggregated) -> tuple[SignedDocument, ...]:
+        claims = [self.open_claim(sealed) for sealed in message.claims]
+        return (*claims, *(self.open_manifest(sealed) for sealed in message.manifests))
+
+    def _proof(self, sample: bytes, *participations: bytes) -> tuple[SignedDocument, ...]:
+        """A sample and who took part in it, as far as they are there at all."""
+        opened: list[SignedDocument] = []
+        if sample:
+            opened.append(self._reopen(sample, envelope.open_sample))
+        for sealed in participations:
+            if sealed:
+                opened.append(self._reopen(sealed, envelope.open_participation))
+        return tuple(opened)
 
     def _reopen(self, sealed: bytes, open_it: Callable[[bytes, bytes], S]) -> S:
         known: S | None = self._opened.get((sealed, open_it))

@@ -20,9 +20,13 @@ from gossipd.wire.messages import (
     VERSION,
     Document,
     Manifest,
+    Participation,
     PeerRecord,
+    Sample,
     SignedClaim,
+    SignedParticipation,
     SignedRecord,
+    SignedSample,
     StepClaim,
     Update,
 )
@@ -31,9 +35,11 @@ _TYPES: dict[type[Document], str] = {
     PeerRecord: "record",
     StepClaim: "claim",
     Manifest: "manifest",
+    Sample: "sample",
+    Participation: "participation",
 }
 
-D = TypeVar("D", PeerRecord, StepClaim, Manifest)
+D = TypeVar("D", PeerRecord, StepClaim, Manifest, Sample, Participation)
 
 
 class Signer(NamedTuple):
@@ -70,6 +76,16 @@ def open_record(envelope: bytes, swarm: bytes) -> SignedRecord:
 def open_claim(envelope: bytes, swarm: bytes) -> SignedClaim:
     author, claim, _ = _open(envelope, swarm, StepClaim)
     return SignedClaim(author, claim, envelope)
+
+
+def open_sample(envelope: bytes, swarm: bytes) -> SignedSample:
+    author, sample, payload = _open(envelope, swarm, Sample)
+    return SignedSample(digest(payload), author, sample, envelope)
+
+
+def open_participation(envelope: bytes, swarm: bytes) -> SignedParticipation:
+    author, participation, _ = _open(envelope, swarm, Participation)
+    return SignedParticipation(author, participation, envelope)
 
 
 def open_manifest(envelope: bytes, swarm: bytes) -> Update:

@@ -34,6 +34,10 @@ TENSORS = 4096
 CLASSES = 4096
 AUTHORS = 4096
 """Entries of one lineage; above it a swarm refuses new authors (nothing is ever folded)."""
+SAMPLE = 256
+"""Peers of one sampled round: far above the papers' 13."""
+MANIFESTS_PER_ROUND = 3
+"""What a round's message names: a head, and at most the base and serving model beside it."""
 
 # --- models and bodies -------------------------------------------------------------------------
 PARAMETERS = 64_000_000

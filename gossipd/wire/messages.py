@@ -21,6 +21,7 @@ Float = Annotated[float, Meta(ge=-3.5e38, le=3.5e38)]
 Address = Annotated[str, Meta(max_length=limits.ADDRESS_TEXT)]
 EnvelopeBytes = Annotated[bytes, Meta(max_length=limits.ENVELOPE_BYTES)]
 Text = Annotated[str, Meta(max_length=limits.REASON_TEXT)]
+PeerId = Annotated[str, Meta(min_length=1, max_length=64)]
 
 Role = Literal["base", "head", "serving"]
 Kind = Literal["full", "delta"]
@@ -91,7 +92,29 @@ class Manifest(Struct, frozen=True, kw_only=True):
     """Unix seconds by the author's clock; shown to people, never used in a decision."""
 
 
-Document = PeerRecord | StepClaim | Manifest
+class Sample(Struct, frozen=True, kw_only=True):
+    """Who trains in a round, and on which model; signed by the aggregator that drew it.
+
+    Nothing of its author is in it, so aggregators that drew the same sample sign the same words.
+    """
+
+    round: Counter
+    peers: Annotated[tuple[PeerId, ...], Meta(min_length=1, max_length=limits.SAMPLE)]
+    """In the round's order."""
+    model: Digest
+
+
+class Participation(Struct, frozen=True, kw_only=True):
+    """Its author has trained in the sample of the round before: half of a sample prove a round."""
+
+    incarnation: Counter
+    round: Counter
+    """The one that the training was for: the sample's and one."""
+    sample: Digest
+    """Of the signed payload."""
+
+
+Document = PeerRecord | StepClaim | Manifest | Sample | Participation
 
 # --- messages ----------------------------------------------------------------------------------
 
@@ -181,9 +204,79 @@ class Goodbye(Message, frozen=True, kw_only=True, tag="goodbye"):
     reason: Text = ""
 
 
-Request = Hello | Ping | ViewSync | Offer | Have | Goodbye
-Response = Hello | Refused | Pong | View | Want | Offer | Goodbye
-AnyMessage = Hello | Refused | Ping | Pong | ViewSync | View | Offer | Want | Have | Goodbye
+# --- messages of sampled rounds ------------------------------------------------------------------
+
+Activity = Annotated[dict[AuthorKey, Counter], Meta(max_length=limits.AUTHORS)]
+"""Last round in which a peer was heard from: only what the receiver is not known to know."""
+Claims = Annotated[tuple[EnvelopeBytes, ...], Meta(max_length=limits.CLAIMS_PER_MESSAGE)]
+Manifests = Annotated[tuple[EnvelopeBytes, ...], Meta(max_length=limits.MANIFESTS_PER_ROUND)]
+Participations = Annotated[tuple[EnvelopeBytes, ...], Meta(max_length=limits.SAMPLE)]
+
+
+RoundState = Literal["collecting", "done", "accepted", "old", "refused", "unknown"]
+
+
+class Trained(Message, frozen=True, kw_only=True, tag="trained"):
+    """Trainer to aggregator, for `round`. Answered by RoundProof."""
+
+    round: Counter
+    sample: EnvelopeBytes
+    """Of the round before: the trainer is in it."""
+    participation: EnvelopeBytes = b""
+    """Empty when the trainer declines."""
+    manifests: Manifests = ()
+    """The head; the trainer's base when the sample's model does not contain it, and the serving
+    model beside that base. None when the trainer declines (paused, or its gate refused)."""
+    claims: Claims = ()
+    activity: Activity = {}
+
+
+class Aggregated(Message, frozen=True, kw_only=True, tag="aggregated"):
+    """Aggregator to its sample: train on this. Answered by RoundProof."""
+
+    round: Counter
+    sample: EnvelopeBytes
+    manifests: Manifests = ()
+    """The base to train on (none: the task's initial model), then the serving model."""
+    previous: EnvelopeBytes = b""
+    """With `participations` the proof of the highest round that the sender can prove."""
+    participations: Participations = ()
+    claims: Claims = ()
+    activity: Activity = {}
+
+
+class RoundQuery(Message, frozen=True, kw_only=True, tag="round_query"):
+    """Asks for proof of a round above `round`, and what the receiver does about a model: whether
+    it collects what was trained from it ("collecting", "done"), or trains on it ("accepted")."""
+
+    round: Counter
+    model: Digest | None = None
+    about: Literal["aggregation", "training"] = "aggregation"
+
+
+class RoundProof(Message, frozen=True, kw_only=True, tag="round_proof"):
+    """The sample of the round before `round` and at least half of it that took part; empty when
+    the asker knows of that round already."""
+
+    round: Counter = 0
+    previous: EnvelopeBytes = b""
+    participations: Participations = ()
+    state: RoundState = "unknown"
+    """What became of what was sent or asked about."""
+
+
+class Advert(Message, frozen=True, kw_only=True, tag="advert"):
+    """A peer joins or leaves: its newly signed record. Answered by Pong."""
+
+    record: EnvelopeBytes
+    est: Counter = 0
+
+
+Request = (
+    Hello | Ping | ViewSync | Offer | Have | Goodbye | Trained | Aggregated | RoundQuery | Advert
+)
+Response = Hello | Refused | Pong | View | Want | Offer | Goodbye | RoundProof
+AnyMessage = Request | Response
 
 # --- documents whose signature has been checked -------------------------------------------------
 
@@ -208,4 +301,19 @@ class Update(Struct, frozen=True):
     id: bytes
     author: str
     manifest: Manifest
+    envelope: bytes
+
+
+class SignedSample(Struct, frozen=True):
+    """`id` is the digest of the signed payload, whoever signed it."""
+
+    id: bytes
+    author: str
+    sample: Sample
+    envelope: bytes
+
+
+class SignedParticipation(Struct, frozen=True):
+    author: str
+    participation: Participation
     envelope: bytes

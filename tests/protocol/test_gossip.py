@@ -94,13 +94,13 @@ def test_a_cycle_trains_shows_the_head_to_a_few_and_rests(solo: Solo) -> None:
     begun = solo.timers[CYCLE_TIMER]
     plan = one(cycle(solo), Train)
     assert plan == Train(lineage={}, steps=10, fold=True)
-    assert solo.node.gossip.phase is Phase.TRAINING
+    assert solo.node.gossip.phase.value == "training"
     out = solo.trained()
     offers = [a for a in only(out, Ask) if isinstance(a.message, Offer)]
     assert len({a.peer for a in offers}) == SETTINGS.fanout
     assert {a.peer for a in offers} <= {p.id for p in peers}
     assert solo.node.offers_sent == 2
-    assert solo.node.gossip.phase is Phase.IDLE
+    assert solo.node.gossip.phase.value == "idle"
     interval = solo.timers[CYCLE_TIMER] - begun
     assert 0.8 <= interval <= 1.2, "a cycle is counted from its beginning, with jitter"
     assert (solo.node.gossip.cycles, solo.node.gossip.loss) == (1, 1.0)
@@ -527,12 +527,13 @@ def test_hearing_of_what_one_never_said_means_a_clone(solo: Solo, what: str) -> 
     twin = Solo(incarnation=2 if what == "incarnation" else 1).member
     twin.steps = 50
     twin.seq.value = 1000
-    documents: list[Any] = {
+    said: dict[str, list[Any]] = {
         "claim": [twin.documents.claim(50)],
         "record": [twin.documents.record((), 1, None)],
         "manifest": [twin.update(lineage={ann.me: 10})],
         "incarnation": [twin.documents.claim(1)],
-    }[what]
+    }
+    documents = said[what]
     solo.ask(ann, Offer(), *documents)
     assert solo.node.identity_in_use
     assert solo.reports("identity-in-use") == [{"incarnation": twin.incarnation}]

@@ -34,7 +34,7 @@ from support.world import SWARM, World
 
 OTHER = digest(b"something else")
 
-MISFITS = {
+MISFITS: dict[str, tuple[dict[str, Any], str]] = {
     "version": ({"version": 2}, "wire version 2 meets 1: upgrade the older of the two"),
     "foreign-swarm": ({"swarm": OTHER}, f"this is swarm {SWARM.id.hex()[:16]}"),
     "wrong-layout": (

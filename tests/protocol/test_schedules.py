@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: on no live node the lineage shrinks, and in the end all agree.
+"""Whatever happens in whatever order: no live node's lineage shrinks, and in the end all agree.
 
 Hypothesis makes up the schedules and shrinks one that fails; the blob that it prints runs it again.
 """

@@ -95,7 +95,10 @@ def test_merging_views_is_idempotent_commutative_and_associative(
     c: list[SignedRecord | SignedClaim],
 ) -> None:
     def join(*views: SwarmView) -> SwarmView:
-        return merged(*(d for v in views for d in (*v.records(), *v.claims())))
+        documents: list[SignedRecord | SignedClaim] = []
+        for view in views:
+            documents += [*view.records(), *view.claims()]
+        return merged(*documents)
 
     x, y, z = merged(*a), merged(*b), merged(*c)
     assert contents(join(x, x)) == contents(x)
@@ -272,7 +275,8 @@ def test_answers_fit_a_message_and_the_rest_comes_with_the_next() -> None:
     records = [record(f"peer {i}", size=60_000) for i in range(12)]
     claims = [claim(f"peer {i}", 1, size=60_000) for i in range(20)]
     view, asker = merged(*records, *claims), SwarmView()
-    by_envelope = {d.envelope: d for d in (*records, *claims)}
+    documents: list[SignedRecord | SignedClaim] = [*records, *claims]
+    by_envelope = {document.envelope: document for document in documents}
     exchanges = 0
     while contents(asker) != contents(view):
         answer = view.answer(asker.question())

@@ -205,7 +205,7 @@ class World:
         self.log: list[str] = []
         """Every output of every member, in order."""
         self.merges: list[tuple[Member, events.Merge]] = []
-        self.opened: dict[bytes, OrderedDict[bytes, events.SignedDocument]] = {}
+        self.opened: dict[bytes, OrderedDict[tuple[bytes, object], Any]] = {}
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._questions: list[Question] = []

@@ -1,0 +1,130 @@
+"""What only sampled rounds ask of the runtime, and what comes back; see `events`.
+
+Every output with a `ticket` is followed by exactly one event with the same ticket.
+"""
+
+from msgspec import Struct
+
+from gossipd.wire.messages import (
+    SignedClaim,
+    SignedParticipation,
+    SignedRecord,
+    SignedSample,
+    Update,
+)
+
+# --- outputs: what shall be done -----------------------------------------------------------------
+
+
+class TrainRound(Struct, frozen=True):
+    """Train from exactly this model, sign the participation; the base stays what it is."""
+
+    ticket: int
+    model: Update | None
+    """None: the task's initial model."""
+    steps: int
+    round: int
+    """The one that the head is for."""
+    sample: SignedSample
+
+
+class Group(Struct, frozen=True):
+    """Heads that were trained from one model."""
+
+    heads: tuple[Update, ...]
+    weights: tuple[int, ...]
+    """Examples behind each head."""
+    examples: int
+    """Examples of the authors of whom only this side holds so many steps (see `events.Side`)."""
+    class_counts: tuple[int, ...] | None
+
+
+class Offered(Struct, frozen=True):
+    """A base that the groups' models do not contain."""
+
+    base: Update
+    serving: Update | None
+    """Its serving model, when it is an island's."""
+    examples: int
+    class_counts: tuple[int, ...] | None
+
+
+class Aggregate(Struct, frozen=True):
+    """Average each group, merge the results and the offered bases, each once, by the concurrent
+    rule; pass the outcome through the gate and publish it. Nothing is committed.
+
+    Without groups it is the merge of islands' bases, and their serving models alone.
+    """
+
+    ticket: int
+    round: int
+    groups: tuple[Group, ...]
+    offered: tuple[Offered, ...]
+    serving: Update | None
+    """The serving chain's last model: E <- .8 E + .2 M. None starts the chain with M."""
+    lineage: dict[bytes, int]
+
+
+class Adopt(Struct, frozen=True):
+    """Stand on this base, if the gate lets it pass, and predict with this serving model."""
+
+    ticket: int
+    base: Update | None
+    serving: Update | None
+    gated: bool = True
+    """False for what this node's own gate has judged already."""
+
+
+class SealSample(Struct, frozen=True):
+    """Sign who trains in a round."""
+
+    ticket: int
+    round: int
+    peers: tuple[str, ...]
+    model: bytes
+
+
+RoundOutput = TrainRound | Aggregate | Adopt | SealSample
+
+# --- events: what happened -----------------------------------------------------------------------
+
+
+class RoundTrained(Struct, frozen=True):
+    ticket: int
+    head: Update
+    claim: SignedClaim
+    participation: SignedParticipation
+    loss: float
+
+
+class RoundAggregated(Struct, frozen=True):
+    ticket: int
+    base: Update
+    serving: Update
+
+
+class Adopted(Struct, frozen=True):
+    ticket: int
+
+
+class SampleSealed(Struct, frozen=True):
+    ticket: int
+    sample: SignedSample
+
+
+class RoundWorkFailed(Struct, frozen=True):
+    """What a ticket asked for did not happen; the models stay what they were."""
+
+    ticket: int
+    reason: str
+    gate: bool = False
+    """True when the gate refused the candidate."""
+
+
+class Leaving(Struct, frozen=True):
+    """This node is about to stop in good order and has signed a record that says so."""
+
+    record: SignedRecord
+
+
+RoundEvent = RoundTrained | RoundAggregated | Adopted | SampleSealed | RoundWorkFailed | Leaving

@@ -1,0 +1,341 @@
+"""One node's part in a round's sample (arXiv 2302.13837, algorithm 4, lower half).
+
+    on AGGREGATED(k, model): train on exactly that model, draw the aggregators of k + 1, send them
+    TRAINED(k + 1), and see to it that one of them hands out the next round
+
+    IDLE --task--> PREPARING --model here, adopted--> TRAINING --> SEEKING --> WAITING --> IDLE
+                       |                                 |            ^          |
+                       +------- cannot: declines --------+            +-- aggregator lost
+
+Departures from the paper: the aggregators of k + 1 are the first `a` answering members of the
+sample of k in ORDER(k + 1), for they hold the model; and a trainer whose aggregator dies sends its
+work to the next candidate instead of losing it.
+"""
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from gossipd.protocol.activity import Activity
+from gossipd.protocol.bases import Bases
+from gossipd.protocol.events import CancelTimer, Output, Report, SetTimer
+from gossipd.protocol.fetching import Fetcher
+from gossipd.protocol.lineage import Relation, compare
+from gossipd.protocol.pace import Pace
+from gossipd.protocol.round_events import RoundTrained, TrainRound
+from gossipd.protocol.sampling import Draw, Sampler
+from gossipd.protocol.work import Ended, Work
+from gossipd.wire.messages import (
+    RoundState,
+    SignedParticipation,
+    SignedSample,
+    Update,
+)
+
+TIMER = "rounds.wait"
+CHECK_SECONDS = 0.5
+"""How often an aggregator is asked whether it still collects: ours; a dead one costs two of these
+at most, a live one a few hundred bytes each."""
+RESENDS = 2
+"""Times that work is sent again to one aggregator that has forgotten it."""
+
+
+Told = Callable[[RoundState | None, float, list[Output]], None]
+"""Called with what a peer says of a model or of work; None when it says nothing."""
+
+
+class Phase(enum.Enum):
+    IDLE = "idle"
+    PREPARING = "preparing"
+    TRAINING = "training"
+    SEEKING = "seeking"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A round to train for."""
+
+    round: int
+    sample: SignedSample
+    model: Update | None
+    """None: the task's initial model."""
+    serving: Update | None
+    """The serving chain's model of that round."""
+    sender: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What an aggregator gets."""
+
+    round: int
+    """The one it is for: the task's and one."""
+    sample: SignedSample
+    head: Update | None = None
+    """None when the trainer declines."""
+    participation: SignedParticipation | None = None
+    base: Update | None = None
+    serving: Update | None = None
+
+
+@dataclass(slots=True)
+class _Target:
+    """An aggregator that has this node's work."""
+
+    until: float
+    asked: bool = False
+    """Whether it owes an answer since the last check."""
+    resent: int = 0
+
+
+@dataclass(slots=True)
+class _Search:
+    """The way to an aggregator."""
+
+    delivery: Delivery
+    targets: dict[str, _Target] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
+    draw: Draw | None = None
+
+
+class Trainer:
+    """Trains when it is told to. At any moment a newer task takes the place of the current one."""
+
+    def __init__(
+        self,
+        me: str,
+        steps: int,
+        aggregators: int,
+        bases: Bases,
+        activity: Activity,
+        sampler: Sampler,
+        fetcher: Fetcher,
+        pace: Pace,
+        work: Work,
+        send: Callable[[str, Delivery, Told, float, list[Output]], None],
+        check: Callable[[str, bytes, Told, float, list[Output]], None],
+    ) -> None:
+        self._me = me
+        self._steps = steps
+        self._aggregators = aggregators
+        self._bases = bases
+        self._activity = activity
+        self._sampler = sampler
+        self._fetcher = fetcher
+        self._pace = pace
+        self._work = work
+        self._send = send
+        """Hand a delivery to an aggregator; what it says of it comes back, None when nothing."""
+        self._check = check
+        """Ask an aggregator what became of a model's trainers."""
+        self._search: _Search | None = None
+        self._since = 0.0
+        self.phase = Phase.IDLE
+        self.task: Task | None = None
+        self.cycles = 0
+        self.loss: float | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it works on a task that must not be dropped for one like it."""
+        return self.phase not in (Phase.IDLE, Phase.WAITING)
+
+    def works_on(self, model: bytes) -> bool:
+        """Whether a model's aggregator may still expect something from here."""
+        return (
+            self.task is not None
+            and self.task.sample.sample.model == model
+            and self.phase is not Phase.IDLE
+        )
+
+    # --- training --------------------------------------------------------------------------------
+
+    def begin(self, task: Task, available: bool, now: float, out: list[Output]) -> None:
+        """Drop what is under way and train for this round; or decline, if not `available`."""
+        self._drop_search(out)
+        self.task = task
+        self._since = now
+        self.phase = Phase.PREPARING
+        if not available:
+            self._decline("unavailable", now, out)
+        elif task.model is None:
+            self._train(task, True, now, out)
+        else:
+            sources = (task.sender, *task.sample.sample.peers)
+            self._fetcher.get(task.model, sources, partial(self._fetched, task), now, out)
+
+    def _fetched(self, task: Task, here: bool, now: float, out: list[Output]) -> None:
+        if self.task is not task:
+            return
+        if not here:
+            self._decline("no-model", now, out)
+            return
+        self._bases.take(task.model, None, partial(self._train, task), now, out)
+
+    def _train(self, task: Task, adopted: bool, now: float, out: list[Output]) -> None:
+        if self.task is not task:
+            return
+        if not adopted:
+            # Its own gate says that this model is no good: nobody shall build on it from here.
+            self._decline("gate", now, out)
+            return
+        self.phase = Phase.TRAINING
+
+        def ended(event: Ended, later: float, outputs: list[Output]) -> None:
+            if self.task is not task:
+                # Work that missed its round is discarded, never claimed.
+                return
+            if isinstance(event, RoundTrained):
+                self._trained(task, event, later, outputs)
+            else:
+                self._decline("training", later, outputs)
+
+        self._work.start(
+            lambda t: TrainRound(t, task.model, self._steps, task.round + 1, task.sample),
+            ended,
+            out,
+        )
+
+    def _trained(self, task: Task, event: RoundTrained, now: float, out: list[Output]) -> None:
+        self._fetcher.own(event.head)
+        self._pace.trained(now - self._since)
+        self.cycles += 1
+        self.loss = event.loss
+        out.append(Report("trained", {"round": task.round, "steps": event.claim.claim.steps}))
+        lineage = {} if task.model is None else task.model.manifest.lineage
+        base = self._bases.base
+        if base is None or compare(lineage, base.manifest.lineage) in (
+            Relation.EQUAL,
+            Relation.BEHIND,
+        ):
+            base = None
+        island = base is not None and self._bases.is_island(lineage, base)
+        self._deliver(
+            Delivery(
+                task.round + 1,
+                task.sample,
+                event.head,
+                event.participation,
+                base,
+                self._bases.serving if island else None,
+            ),
+            now,
+            out,
+        )
+
+    def _decline(self, reason: str, now: float, out: list[Output]) -> None:
+        """Tell the aggregators not to wait."""
+        assert self.task is not None, "nothing to decline"
+        out.append(Report("round-declined", {"round": self.task.round, "reason": reason}))
+        self._deliver(Delivery(self.task.round + 1, self.task.sample), now, out)
+
+    # --- finding an aggregator -------------------------------------------------------------------
+
+    def _deliver(self, delivery: Delivery, now: float, out: list[Output]) -> None:
+        self._search = _Search(delivery)
+        self._seek(self._search, now, out)
+
+    def _seek(self, search: _Search, now: float, out: list[Output]) -> None:
+        """The first of the sample that answer, then the first of all; this node is one of them."""
+        self.phase = Phase.SEEKING
+        round_ = search.delivery.round
+        members = self._activity.sort(search.delivery.sample.sample.peers, round_)
+        rest = [p for p in self._activity.order(round_) if p not in members]
+        candidates = [p for p in (*members, *rest) if p not in search.failed]
+        search.draw = self._sampler.draw(
+            candidates, self._aggregators, partial(self._found, search), now, out
+        )
+
+    def _found(
+        self, search: _Search, peers: tuple[str, ...], now: float, out: list[Output]
+    ) -> None:
+        if self._search is not search:
+            return
+        if not peers:
+            self.finish(out)
+            return
+        self.phase = Phase.WAITING
+        until = now + 2.0 * self._pace.aggregation_seconds + CHECK_SECONDS
+        search.targets = {peer: _Target(until) for peer in peers}
+        out.append(SetTimer(TIMER, now + self._interval))
+        for peer in peers:
+            self._hand(search, peer, now, out)
+
+    @property
+    def _interval(self) -> float:
+        return max(CHECK_SECONDS, self._pace.ping_seconds)
+
+    def _hand(self, search: _Search, peer: str, now: float, out: list[Output]) -> None:
+        search.targets[peer].asked = True
+        self._send(peer, search.delivery, partial(self._told, search, peer), now, out)
+
+    def _told(
+        self, search: _Search, peer: str, state: RoundState | None, now: float, out: list[Output]
+    ) -> None:
+        """What an aggregator says of this node's work."""
+        target = search.targets.get(peer)
+        if self._search is not search or target is None:
+            return
+        target.asked = False
+        if state in ("done", "old"):
+            self.finish(out)
+        elif state == "unknown" and target.resent < RESENDS:
+            # It was restarted, or takes another round for the current one.
+            target.resent += 1
+            self._hand(search, peer, now, out)
+        elif state not in ("collecting", "accepted"):
+            self._lost(search, peer, state is None, now, out)
+
+    def on_timer(self, now: float, out: list[Output]) -> None:
+        search = self._search
+        if search is None or self.phase is not Phase.WAITING:
+            return
+        out.append(SetTimer(TIMER, now + self._interval))
+        for peer, target in list(search.targets.items()):
+            if self._search is not search:
+                return
+            if target.asked or target.until <= now:
+                self._lost(search, peer, target.asked, now, out)
+            else:
+                target.asked = True
+                model = search.delivery.sample.sample.model
+                self._check(peer, model, partial(self._told, search, peer), now, out)
+
+    def on_lost(self, peer: str, now: float, out: list[Output]) -> None:
+        """A connection ended."""
+        if self._search is not None and peer in self._search.targets:
+            self._lost(self._search, peer, True, now, out)
+
+    def _lost(
+        self, search: _Search, peer: str, silent: bool, now: float, out: list[Output]
+    ) -> None:
+        """An aggregator is gone or of no use: when it was the last, the next candidate's turn."""
+        if search.targets.pop(peer, None) is None:
+            return
+        search.failed.add(peer)
+        if silent:
+            self._activity.suspect(peer, search.delivery.round)
+        if not search.targets:
+            out.append(Report("aggregator-lost", {"round": search.delivery.round, "peer": peer}))
+            self._seek(search, now, out)
+
+    # --- ends ------------------------------------------------------------------------------------
+
+    def reached(self, round_: int, out: list[Output]) -> None:
+        """The swarm is known to have reached this round: nobody needs to hand out an older one."""
+        if self._search is not None and round_ >= self._search.delivery.round:
+            self.finish(out)
+
+    def finish(self, out: list[Output]) -> None:
+        """The work is done, or nobody is left to do it for."""
+        self._drop_search(out)
+        self.phase = Phase.IDLE
+
+    def _drop_search(self, out: list[Output]) -> None:
+        if self._search is not None:
+            if self._search.draw is not None:
+                self._sampler.cancel(self._search.draw)
+            self._search = None
+            out.append(CancelTimer(TIMER))
