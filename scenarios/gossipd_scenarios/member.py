@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+import psutil
+
 from gossipd.config import paths_of
 from gossipd.control.client import Client
 from gossipd.errors import ExitCode, OperatorError
@@ -153,8 +155,14 @@ class Member:
         await self._wait(self._ended, seconds, "its end after a stop")
 
     async def suspend(self) -> None:
-        """SIGSTOP: it holds its sockets and says nothing."""
+        """SIGSTOP: it holds its sockets and says nothing. Returns when it stands still."""
         await self._signal(signal.SIGSTOP)
+        process = psutil.Process(self.pid)
+        deadline = time.monotonic() + END_SECONDS
+        while process.status() != psutil.STATUS_STOPPED:
+            if time.monotonic() > deadline:
+                raise self._late(END_SECONDS, "it to stand still after SIGSTOP")
+            await asyncio.sleep(0.005)
         self.suspended = True
 
     async def resume_process(self) -> None:

@@ -14,7 +14,8 @@ LONGEST = 500  # lines; most files are under 300
 OUTER_DOORS = {
     "gossipd/control/api.py": "a fault in one request is answered with an error, not with silence",
     "gossipd/network/bridge.py": "what fails on the network thread is handed to whoever waits",
-    "gossipd/network/libp2p_transport.py": "the network thread's end, and a fault in a handler",
+    "gossipd/network/libp2p_transport.py": "a fault in a handler of the transport",
+    "gossipd/network/life.py": "the network thread's end, whatever the cause",
     "gossipd/network/memory.py": "a fault in a handler, as over libp2p",
     "gossipd/network/streams.py": "a fault in answering a peer resets its stream",
     "gossipd/network/swarm.py": "a stranger's bytes go through six parsers of libp2p",
