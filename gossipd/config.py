@@ -30,6 +30,7 @@ __all__ = [
     "LogConfig",
     "NetworkConfig",
     "Paths",
+    "RoundsConfig",
     "StorageConfig",
     "SwarmConfig",
     "TaskConfig",
@@ -156,6 +157,24 @@ class GossipConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Start from the task's common initial model, or each from its own random one (the papers')."""
 
 
+class RoundsConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Sampled rounds; what both ways of learning share stands under [gossip]."""
+
+    sample: Annotated[int, Meta(ge=2, le=limits.SAMPLE)] = 5
+    """Peers that train in a round. Departure from the paper (10): ours, measured on MNIST: 5 of 20
+    reach .90 with two thirds of the transfers that 10 need."""
+    aggregators: Annotated[int, Meta(ge=1, le=16)] = 1
+    """Aggregators that each trainer sends to (paper: 1, explored up to 5)."""
+    success_fraction: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    """Share of a sample, as far as it is alive, that is waited for (paper: 1.0)."""
+    activity_window: Count = 50
+    """Rounds without a sign of life after which a peer is no candidate (paper's library: 50)."""
+    local_steps: Count = 18
+    """Mini-batches per round; ours, as in [gossip] (paper: 5, or one epoch)."""
+    round_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 0.25
+    """Least seconds between two rounds of one aggregator; a guess that leaves a laptop usable."""
+
+
 class StorageConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What may be kept."""
 
@@ -176,13 +195,14 @@ class LogConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set."""
 
-    mode: Literal["gossip"] = "gossip"
-    """How the swarm learns: each node on its own clock."""
+    mode: Literal["rounds", "gossip"] = "gossip"
+    """How the swarm learns: in sampled rounds, or each node on its own clock."""
     network: NetworkConfig = NetworkConfig()
     swarm: SwarmConfig = SwarmConfig()
     task: TaskConfig = TaskConfig()
     learning: LearningConfig = LearningConfig()
     gossip: GossipConfig = GossipConfig()
+    rounds: RoundsConfig = RoundsConfig()
     storage: StorageConfig = StorageConfig()
     log: LogConfig = LogConfig()
 

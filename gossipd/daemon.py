@@ -32,6 +32,7 @@ from gossipd.network.libp2p_transport import Libp2pTransport
 from gossipd.operations import Operations
 from gossipd.protocol import events
 from gossipd.protocol.gossip import Settings
+from gossipd.protocol.rounds import RoundSettings
 from gossipd.runtime import state
 from gossipd.runtime.assembly import Options, Parts, Ports, assemble
 from gossipd.runtime.ports import Learner
@@ -206,6 +207,20 @@ def _options(config: Config, learner: Learner) -> Options:
         request_timeout=network.request_timeout,
         dial_timeout=network.dial_timeout,
         progress_timeout=network.progress_timeout,
+        rounds=_rounds(config, learner) if config.mode == "rounds" else None,
+    )
+
+
+def _rounds(config: Config, learner: Learner) -> RoundSettings:
+    rounds = config.rounds
+    return RoundSettings(
+        sample=rounds.sample,
+        aggregators=rounds.aggregators,
+        success_fraction=rounds.success_fraction,
+        activity_window=rounds.activity_window,
+        local_steps=rounds.local_steps if learner.examples else 0,
+        round_seconds=rounds.round_seconds,
+        exchange=config.gossip.exchange,
     )
 
 
@@ -246,7 +261,7 @@ async def _upkeep(parts: Parts, store: DiskStore, port: int) -> None:
             parts.engine.feed(events.RecordChanged(parts.record(now)))
 
 
-_QUIET = frozenset({"trained", "merged"})
+_QUIET = frozenset({"trained", "merged", "round-started", "aggregated"})
 
 
 def _report(event_log: EventLog, kind: str, fields: dict[str, Any]) -> None:

@@ -51,7 +51,7 @@ class Operations:
     def status(self) -> Document:
         parts, node = self._parts, self._parts.node
         counters = parts.transport.counters()
-        gossip, exchange = node.gossip, node.exchange.counts
+        mode, exchange = node.mode, node.exchange.counts
         return {
             "peer_id": self._identity.peer_id,
             "version": __version__,
@@ -73,22 +73,23 @@ class Operations:
                 "bytes_out": counters.get("bytes_out", 0),
             },
             "training": {
-                "paused": gossip.paused,
+                "paused": mode.paused,
                 "steps": node.view.steps_of(node.me),
-                "cycles": gossip.cycles,
-                "loss": gossip.loss,
+                "cycles": mode.cycles,
+                "loss": mode.loss,
                 "examples": self._learner.examples,
                 "class_counts": self._learner.class_counts,
             },
+            "round": self._round(),
             "models": {role: self._model(role) for role in ("base", "head", "serving")},
             "updates": {
                 "offered": node.offers_sent,
-                "fetched": exchange.fetched,
-                "merged": gossip.merged,
-                "adopted": gossip.adopted,
+                "fetched": exchange.fetched + (node.rounds.fetcher.fetched if node.rounds else 0),
+                "merged": mode.merged,
+                "adopted": mode.adopted,
                 "redundant": exchange.redundant + exchange.duplicate,
                 "refused": exchange.refused,
-                "gated": gossip.gated,
+                "gated": mode.gated,
             },
             "refused": dict(node.peers.refused),
             "refused_by_peer": {
@@ -97,6 +98,18 @@ class Operations:
             "errors": dict(parts.engine.errors),
             "waiting": self._waiting(),
             "health": self.health(),
+        }
+
+    def _round(self) -> Document | None:
+        rounds = self._parts.node.rounds
+        if rounds is None:
+            return None
+        return {
+            "number": rounds.round,
+            "proven": rounds.clock.proven,
+            "role": rounds.role,
+            "sample": list(rounds.sample),
+            "aggregators": list(rounds.trainer.aggregators),
         }
 
     def _model(self, role: str) -> Document:
@@ -218,8 +231,8 @@ class Operations:
                 f"{engine.errors['storage']} writes failed",
                 "make room on the disk or check its permissions",
             )
-        if node.gossip.last_failure is not None:
-            warn("learning-failed", "warning", node.gossip.last_failure, "see `gossipd events`")
+        if node.mode.last_failure is not None:
+            warn("learning-failed", "warning", node.mode.last_failure, "see `gossipd events`")
         now = time.monotonic()
         if node.peers.admitted():
             self._alone_since = None

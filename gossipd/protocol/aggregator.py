@@ -27,7 +27,8 @@ from gossipd.protocol.pace import Pace
 from gossipd.protocol.plan import Planner
 from gossipd.protocol.proof import RoundClock
 from gossipd.protocol.round_events import Aggregate, RoundAggregated, RoundWorkFailed
-from gossipd.protocol.trainer import CHECK_SECONDS, Delivery, Told
+from gossipd.protocol.tasks import Delivery, Told
+from gossipd.protocol.trainer import CHECK_SECONDS, GROWTH
 from gossipd.protocol.work import Ended, Work
 from gossipd.wire.messages import RoundState, SignedSample, Update
 
@@ -54,6 +55,7 @@ class _Collection:
     round: int
     due: float
     check_at: float
+    pause: float
     samples: dict[bytes, SignedSample] = field(default_factory=dict)
     entries: dict[str, _Entry] = field(default_factory=dict)
     absent: set[str] = field(default_factory=set)
@@ -162,7 +164,8 @@ class Aggregator:
 
     def _collect(self, round_: int, now: float) -> _Collection:
         due = now + self._pace.aggregation_seconds
-        collection = _Collection(round_, due, now + self._interval)
+        pause = max(CHECK_SECONDS[0], self._pace.ping_seconds)
+        collection = _Collection(round_, due, now + pause, pause)
         self._open[round_] = collection
         return collection
 
@@ -207,9 +210,8 @@ class Aggregator:
     # --- waiting, never without end --------------------------------------------------------------
 
     @property
-    def _interval(self) -> float:
-        training = self._pace.training_seconds or 0.0
-        return max(CHECK_SECONDS, self._pace.ping_seconds, min(training / 4.0, 10.0))
+    def _longest_pause(self) -> float:
+        return max(CHECK_SECONDS[1], (self._pace.training_seconds or 0.0) / 4.0)
 
     def _schedule(self, now: float, out: list[Output]) -> None:
         times = [min(c.due, c.check_at) for c in self._open.values()]
@@ -224,7 +226,8 @@ class Aggregator:
                 collection.stage += 1
                 collection.due = now + self._pace.aggregation_seconds
             if collection.check_at <= now:
-                collection.check_at = now + self._interval
+                collection.pause = min(GROWTH * collection.pause, self._longest_pause)
+                collection.check_at = now + max(collection.pause, self._pace.ping_seconds)
                 self._ask_missing(collection, now, out)
             self._look(collection, now, out)
         self._schedule(now, out)
@@ -267,7 +270,10 @@ class Aggregator:
             return
         ready = len(collection.ready)
         expected = len(collection.expected)
-        waited_for = len(collection.expected - collection.absent)
+        waited_for = sum(
+            peer in collection.entries or not self._activity.is_suspect(peer)
+            for peer in collection.expected - collection.absent
+        )
         enough = math.ceil(self._success_fraction * waited_for)
         if collection.stage == 1:
             enough = min(enough, math.ceil(expected / 2))

@@ -21,6 +21,8 @@ from gossipd.protocol.lineage import is_news
 from gossipd.protocol.peers import Peers
 from gossipd.protocol.policy import PeerPolicy, Uniform
 from gossipd.protocol.questions import Questions
+from gossipd.protocol.round_events import Leaving
+from gossipd.protocol.rounds import Rounds, RoundSettings
 from gossipd.protocol.twin import TwinWatch
 from gossipd.protocol.view import SwarmView
 from gossipd.wire import limits
@@ -57,6 +59,8 @@ class Setup:
     gossip: gossip.Settings
     anti_entropy_seconds: float
     max_connections: int
+    rounds: RoundSettings | None = None
+    """None: the asynchronous way, `gossip`."""
 
 
 class Node:
@@ -67,14 +71,13 @@ class Node:
         self.me = author_key(setup.peer_id, setup.incarnation)
         self.view = SwarmView()
         self.peers = Peers(setup.peer_id, rng, setup.max_connections)
-        self.gossip = Gossip(setup.gossip, self.view, rng)
         self.exchange = Exchange(
             setup.terms,
             self.view,
             self.peers,
             self.me,
-            lambda: (self.gossip.lineage, self.gossip.model),
-            lambda update: update in self._settling or self.gossip.holds(update),
+            lambda: (self.mode.lineage, self.mode.model),
+            lambda update: update in self._settling or self.mode.holds(update),
         )
         self.offers_sent = 0
         self._policy = policy or Uniform(rng)
@@ -83,6 +86,9 @@ class Node:
             setup.anti_entropy_seconds, self._policy, self.view, self._questions, rng
         )
         self._twin = TwinWatch(setup.peer_id, setup.incarnation, self.view)
+        self.rounds = None if setup.rounds is None else self._make_rounds(setup.rounds, rng)
+        self.mode: Gossip | Rounds = self.rounds or Gossip(setup.gossip, self.view, rng)
+        """How this node learns."""
         self._record: SignedRecord | None = None
         self._claim: SignedClaim | None = None
         self._serving_askers: list[tuple[str, int]] = []
@@ -112,8 +118,47 @@ class Node:
             events.Merged: self._on_merged,
             events.LearningFailed: self._on_learning_failed,
             events.ServingPublished: self._on_serving_published,
-            events.SetPaused: lambda e, now, out: self.gossip.set_paused(e.paused, now, out),
+            events.SetPaused: lambda e, now, out: self.mode.set_paused(e.paused, now, out),
         }
+        if self.rounds is not None:
+            self._on.update(self.rounds.handlers)
+            self._on[Leaving] = self._on_leaving
+
+    def _make_rounds(self, settings: RoundSettings, rng: Random) -> Rounds:
+        setup = self.setup
+        return Rounds(
+            settings,
+            setup.peer_id,
+            setup.swarm.id,
+            setup.swarm.genesis,
+            setup.anti_entropy_seconds,
+            self.view,
+            self.peers,
+            self.exchange,
+            self._questions,
+            self._policy,
+            rng,
+            self._take,
+            self._set_claim,
+            self._twin.signed,
+            lambda: self.identity_in_use,
+        )
+
+    def _set_claim(self, claim: SignedClaim) -> None:
+        self._claim = claim
+        self.view.add_claim(claim)
+
+    @property
+    def gossip(self) -> Gossip:
+        """The mode of a node that works asynchronously."""
+        assert isinstance(self.mode, Gossip), "this node works in rounds"
+        return self.mode
+
+    @property
+    def own_steps(self) -> int:
+        """How far this node has claimed to have trained."""
+        restored = 0 if self.rounds is None else self.rounds.own_steps
+        return max(self.mode.lineage.get(self.me, 0), restored)
 
     def restore(
         self,
@@ -122,7 +167,8 @@ class Node:
         claims: Sequence[SignedClaim],
     ) -> None:
         """Take up where storage says this node stood; before the first event."""
-        self.gossip.head = head
+        if self.rounds is None:
+            self.gossip.head = head
         for record in records:
             self.view.add_record(record)
         for claim in claims:
@@ -137,11 +183,10 @@ class Node:
     # --- local events ----------------------------------------------------------------------------
 
     def _on_started(self, event: events.Started, now: float, out: list[Output]) -> None:
-        self._claim = event.claim
-        self.view.add_claim(event.claim)
+        self._set_claim(event.claim)
         self._set_record(event.record)
-        self.gossip.start(now, out)
-        if self.setup.gossip.exchange:
+        self.mode.start(now, out)
+        if self.rounds is None and self.setup.gossip.exchange:
             self._antientropy.start(now, out)
 
     def _set_record(self, record: SignedRecord) -> None:
@@ -150,10 +195,12 @@ class Node:
         self.view.add_record(record)
 
     def _on_timer(self, event: events.TimerFired, now: float, out: list[Output]) -> None:
-        if event.key == gossip.CYCLE_TIMER:
-            self.gossip.on_timer(now, out)
-        elif event.key == peers.DIAL_TIMER:
+        if event.key == peers.DIAL_TIMER:
             self.peers.dial_due(now, out)
+        elif self.rounds is not None:
+            self.rounds.on_timer(event.key, now, out)
+        elif event.key == gossip.CYCLE_TIMER:
+            self.gossip.on_timer(now, out)
         else:
             self._antientropy.on_timer(self.peers.admitted(), self._have("head"), now, out)
 
@@ -182,7 +229,7 @@ class Node:
             agent=swarm.agent,
         )
 
-    def _meet(self, peer: str, out: list[Output]) -> None:
+    def _meet(self, peer: str, now: float, out: list[Output]) -> None:
         """Both have admitted each other: ask what is new there.
 
         The dialler knows by the answer to its Hello; the other side by the dialler's first
@@ -191,7 +238,9 @@ class Node:
         if self.peers.meet(peer):
             out.append(Report("peer-connected", {"peer": peer}))
             self._questions.ask(peer, self.view.question(), questions.ViewPull(), out)
-            if self.setup.gossip.exchange:
+            if self.rounds is not None:
+                self.rounds.on_met(peer, now, out)
+            elif self.setup.gossip.exchange:
                 self._questions.ask(peer, self._have("head"), questions.Pull(), out)
 
     def _turn_away(self, peer: str, refused: Refused, now: float, out: list[Output]) -> None:
@@ -206,6 +255,14 @@ class Node:
         if self.peers.is_admitted(event.peer):
             out.append(Report("peer-lost", {"peer": event.peer, "reason": event.reason}))
         self.peers.on_lost(event.peer, event.reason, now, out)
+        if self.rounds is not None:
+            self.rounds.on_disconnected(event.peer, now, out)
+
+    def _on_leaving(self, event: Leaving, now: float, out: list[Output]) -> None:
+        """The last words of a node that stops in good order."""
+        self._set_record(event.record)
+        if self.rounds is not None:
+            self.rounds.leave(event.record, now, out)
 
     # --- what peers ask --------------------------------------------------------------------------
 
@@ -219,8 +276,9 @@ class Node:
             self.peers.refuse(peer, "hello-first", now, out, hostile=True)
             out.append(Answer(event.token, Refused(code="hello-first", reason="say hello first")))
         else:
-            self._meet(peer, out)
-            self._on_question(event, message, now, out)
+            self._meet(peer, now, out)
+            if self.rounds is None or not self.rounds.on_request(event, now, out):
+                self._on_question(event, message, now, out)
 
     def _on_question(
         self,
@@ -231,7 +289,7 @@ class Node:
     ) -> None:
         peer = event.peer
         if isinstance(message, Ping):
-            out.append(Answer(event.token, Pong(unavailable=self.gossip.paused)))
+            out.append(Answer(event.token, Pong(unavailable=self.mode.paused)))
         elif isinstance(message, ViewSync):
             out.append(Answer(event.token, self.view.answer(message)))
         elif isinstance(message, Offer):
@@ -307,7 +365,9 @@ class Node:
             return
         peer, purpose = question
         message, documents = event.message, event.documents
-        if isinstance(purpose, questions.Greeting):
+        if isinstance(purpose, questions.Then):
+            purpose.reply(message, documents, now, out)
+        elif isinstance(purpose, questions.Greeting):
             self._on_greeted(peer, message, documents, now, out)
         elif isinstance(message, Refused):
             self.peers.refuse(peer, f"peer-{message.code}"[:64], now, out)
@@ -345,7 +405,7 @@ class Node:
             return
         self._take(peer, documents, now, out)
         self.peers.admit(peer)
-        self._meet(peer, out)
+        self._meet(peer, now, out)
 
     def _on_request_failed(
         self, event: events.RequestFailed, now: float, out: list[Output]
@@ -360,7 +420,9 @@ class Node:
             out.append(Disconnect(peer, f"no hello: {event.reason}"))
 
     def _give_up(self, purpose: questions.Purpose, now: float, out: list[Output]) -> None:
-        if isinstance(purpose, questions.ServingPull):
+        if isinstance(purpose, questions.Then):
+            purpose.reply(None, (), now, out)
+        elif isinstance(purpose, questions.ServingPull):
             self._settle(purpose.update, None, now, out)
 
     # --- updates ---------------------------------------------------------------------------------
@@ -439,8 +501,7 @@ class Node:
     # --- learning --------------------------------------------------------------------------------
 
     def _on_trained(self, event: events.Trained, now: float, out: list[Output]) -> None:
-        self._claim = event.claim
-        self.view.add_claim(event.claim)
+        self._set_claim(event.claim)
         self._twin.signed(event.head)
         self.gossip.on_trained(event.head, event.loss, now, out)
         out.append(Report("trained", {"steps": event.claim.claim.steps, "loss": event.loss}))
@@ -476,7 +537,7 @@ class Node:
         return (
             self.setup.gossip.exchange
             and not self.identity_in_use
-            and not self.view.unproven(self.gossip.lineage)
+            and not self.view.unproven(self.mode.lineage)
         )
 
     # --- documents -------------------------------------------------------------------------------
@@ -495,7 +556,10 @@ class Node:
             if not self._twin.check(document, out):
                 continue
             if isinstance(document, SignedRecord):
+                newcomer = self.view.record_of(document.author) is None
                 if self.view.add_record(document):
+                    if newcomer and self.rounds is not None:
+                        self.rounds.on_record(document.author)
                     self.peers.learn(
                         document.author,
                         document.record.addresses,

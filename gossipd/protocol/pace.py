@@ -14,10 +14,12 @@ AGGREGATION_SECONDS = (2.0, 300.0)
 """3 x the median time from a round's model to the trained one, within these (paper: 300 s)."""
 FIRST_AGGREGATION_SECONDS = 10.0
 """Before anything was trained here: a guess."""
-STALL_ROUNDS = 5
+STALL_ROUNDS = 4
 """Rounds that could have passed without one being seen: then the swarm counts as stalled. Ours; a
 guess between impatience with slow peers and waiting for dead ones."""
-STALL_SECONDS = (2.0, 300.0)
+STALL_SECONDS = (1.0, 300.0)
+FIRST_STALL_SECONDS = 2.0
+"""Before any round was measured: time to meet peers before training alone, a guess."""
 
 
 def _clamp(value: float, bounds: tuple[float, float]) -> float:
@@ -70,5 +72,7 @@ class Pace:
 
     @property
     def stall_seconds(self) -> float:
-        rounds = STALL_ROUNDS * (self.median_round or 0.0)
+        if not self._rounds:
+            return max(FIRST_STALL_SECONDS, 3.0 * (self.training_seconds or 0.0))
+        rounds = STALL_ROUNDS * statistics.median(self._rounds)
         return _clamp(max(rounds, 3.0 * (self.training_seconds or 0.0)), STALL_SECONDS)

@@ -25,24 +25,18 @@ from gossipd.protocol.lineage import Relation, compare
 from gossipd.protocol.pace import Pace
 from gossipd.protocol.round_events import RoundTrained, TrainRound
 from gossipd.protocol.sampling import Draw, Sampler
+from gossipd.protocol.tasks import Delivery, Task, Told
 from gossipd.protocol.work import Ended, Work
-from gossipd.wire.messages import (
-    RoundState,
-    SignedParticipation,
-    SignedSample,
-    Update,
-)
+from gossipd.wire.messages import RoundState, SignedClaim
 
 TIMER = "rounds.wait"
-CHECK_SECONDS = 0.5
-"""How often an aggregator is asked whether it still collects: ours; a dead one costs two of these
-at most, a live one a few hundred bytes each."""
+CHECK_SECONDS = (0.25, 2.0)
+"""How soon, and how often later on, an aggregator is asked whether it still collects, and a trainer
+whether it still trains. Ours: a dead one costs two of the first, a live one some hundred bytes
+each."""
+GROWTH = 1.5
 RESENDS = 2
 """Times that work is sent again to one aggregator that has forgotten it."""
-
-
-Told = Callable[[RoundState | None, float, list[Output]], None]
-"""Called with what a peer says of a model or of work; None when it says nothing."""
 
 
 class Phase(enum.Enum):
@@ -51,33 +45,6 @@ class Phase(enum.Enum):
     TRAINING = "training"
     SEEKING = "seeking"
     WAITING = "waiting"
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A round to train for."""
-
-    round: int
-    sample: SignedSample
-    model: Update | None
-    """None: the task's initial model."""
-    serving: Update | None
-    """The serving chain's model of that round."""
-    sender: str
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What an aggregator gets."""
-
-    round: int
-    """The one it is for: the task's and one."""
-    sample: SignedSample
-    head: Update | None = None
-    """None when the trainer declines."""
-    participation: SignedParticipation | None = None
-    base: Update | None = None
-    serving: Update | None = None
 
 
 @dataclass(slots=True)
@@ -98,6 +65,7 @@ class _Search:
     targets: dict[str, _Target] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     draw: Draw | None = None
+    pause: float = CHECK_SECONDS[0]
 
 
 class Trainer:
@@ -116,6 +84,7 @@ class Trainer:
         work: Work,
         send: Callable[[str, Delivery, Told, float, list[Output]], None],
         check: Callable[[str, bytes, Told, float, list[Output]], None],
+        claim: Callable[[SignedClaim], None],
     ) -> None:
         self._me = me
         self._steps = steps
@@ -130,6 +99,8 @@ class Trainer:
         """Hand a delivery to an aggregator; what it says of it comes back, None when nothing."""
         self._check = check
         """Ask an aggregator what became of a model's trainers."""
+        self._claim = claim
+        """Stand by the steps of work that is used."""
         self._search: _Search | None = None
         self._since = 0.0
         self.phase = Phase.IDLE
@@ -141,6 +112,11 @@ class Trainer:
     def is_busy(self) -> bool:
         """Whether it works on a task that must not be dropped for one like it."""
         return self.phase not in (Phase.IDLE, Phase.WAITING)
+
+    @property
+    def aggregators(self) -> tuple[str, ...]:
+        """Who has this node's work."""
+        return () if self._search is None else tuple(self._search.targets)
 
     def works_on(self, model: bytes) -> bool:
         """Whether a model's aggregator may still expect something from here."""
@@ -200,6 +176,7 @@ class Trainer:
 
     def _trained(self, task: Task, event: RoundTrained, now: float, out: list[Output]) -> None:
         self._fetcher.own(event.head)
+        self._claim(event.claim)
         self._pace.trained(now - self._since)
         self.cycles += 1
         self.loss = event.loss
@@ -257,15 +234,18 @@ class Trainer:
             self.finish(out)
             return
         self.phase = Phase.WAITING
-        until = now + 2.0 * self._pace.aggregation_seconds + CHECK_SECONDS
+        until = now + 2.0 * self._pace.aggregation_seconds + CHECK_SECONDS[1]
         search.targets = {peer: _Target(until) for peer in peers}
-        out.append(SetTimer(TIMER, now + self._interval))
+        search.pause = CHECK_SECONDS[0]
+        self._await_check(search, now, out)
         for peer in peers:
-            self._hand(search, peer, now, out)
+            # What is said of the one before may have changed who it is that waits.
+            if self._search is search and peer in search.targets:
+                self._hand(search, peer, now, out)
 
-    @property
-    def _interval(self) -> float:
-        return max(CHECK_SECONDS, self._pace.ping_seconds)
+    def _await_check(self, search: _Search, now: float, out: list[Output]) -> None:
+        out.append(SetTimer(TIMER, now + max(search.pause, self._pace.ping_seconds)))
+        search.pause = min(GROWTH * search.pause, CHECK_SECONDS[1])
 
     def _hand(self, search: _Search, peer: str, now: float, out: list[Output]) -> None:
         search.targets[peer].asked = True
@@ -292,10 +272,10 @@ class Trainer:
         search = self._search
         if search is None or self.phase is not Phase.WAITING:
             return
-        out.append(SetTimer(TIMER, now + self._interval))
+        self._await_check(search, now, out)
         for peer, target in list(search.targets.items()):
-            if self._search is not search:
-                return
+            if self._search is not search or search.targets.get(peer) is not target:
+                continue
             if target.asked or target.until <= now:
                 self._lost(search, peer, target.asked, now, out)
             else:

@@ -14,6 +14,7 @@ from gossipd.protocol.exchange import Terms
 from gossipd.protocol.gossip import Settings
 from gossipd.protocol.greeting import Swarm
 from gossipd.protocol.node import Node, Setup
+from gossipd.protocol.rounds import RoundSettings
 from gossipd.runtime import state
 from gossipd.runtime.counters import ReservedCounter
 from gossipd.runtime.documents import Documents
@@ -22,6 +23,7 @@ from gossipd.runtime.inbound import Inbound
 from gossipd.runtime.models import Models
 from gossipd.runtime.outbound import Identifiers, Outbound
 from gossipd.runtime.ports import Clock, Compute, Learner, Store, StoredModel
+from gossipd.runtime.round_work import RoundWork
 from gossipd.runtime.waits import Waits
 from gossipd.tensors.codecs import body_size, names
 from gossipd.wire.envelope import Signer
@@ -65,6 +67,8 @@ class Options:
     request_timeout: float
     dial_timeout: float
     progress_timeout: float
+    rounds: RoundSettings | None = None
+    """None: the asynchronous way, `gossip`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +89,8 @@ class Parts:
 
     def started(self, addresses: Sequence[str]) -> events.Started:
         """The node's first event, once it listens."""
-        steps = self.node.gossip.lineage.get(self.node.me, 0)
-        return events.Started(self.record(addresses), self.documents.claim(steps))
+        claim = self.documents.claim(self.node.own_steps)
+        return events.Started(self.record(addresses), claim)
 
     def record(self, addresses: Sequence[str]) -> SignedRecord:
         """What this node says of itself at these addresses, newly signed."""
@@ -99,7 +103,9 @@ def assemble(ports: Ports, options: Options) -> Parts:
     compute worker."""
     learner, store = ports.learner, ports.store
     waits = Waits(ports.clock)
-    models = Models(store, learner, options.codec, options.init)
+    # A round's model must be one for all, so it begins with the task's.
+    init = options.init if options.rounds is None else "genesis"
+    models = Models(store, learner, options.codec, init)
     layout = learner.layout
     task = digest(b"gossipd/1/task/", learner.task.encode(), layout.hash, models.genesis_hash)
     swarm = Swarm(
@@ -116,6 +122,7 @@ def assemble(ports: Ports, options: Options) -> Parts:
         store.incarnation(),
         ReservedCounter(store, "seq", COUNTER_BLOCK),
     )
+    steps = ReservedCounter(store, "steps", COUNTER_BLOCK)
     outbound = Outbound(
         identifiers=Identifiers(swarm.id, task, peer_id, (learner.task,)),
         documents=documents,
@@ -124,7 +131,7 @@ def assemble(ports: Ports, options: Options) -> Parts:
         store=store,
         compute=ports.compute,
         clock=ports.clock,
-        steps=ReservedCounter(store, "steps", COUNTER_BLOCK),
+        steps=steps,
         serving_decay=options.serving_decay,
     )
     inbound = Inbound(
@@ -155,16 +162,31 @@ def assemble(ports: Ports, options: Options) -> Parts:
             gossip=options.gossip,
             anti_entropy_seconds=options.anti_entropy_seconds,
             max_connections=options.max_connections,
+            rounds=options.rounds,
         ),
         ports.rng,
     )
     head = _standing(models, store)
     state.restore(node, state.load(store), head, documents, store)
+    if node.rounds is not None:
+        state.restore_rounds(node.rounds, models, outbound, documents, store, head)
     engine = Engine(
         node=node,
         transport=ports.transport,
         inbound=inbound,
         outbound=outbound,
+        round_work=RoundWork(
+            models=models,
+            outbound=outbound,
+            documents=documents,
+            learner=learner,
+            store=store,
+            compute=ports.compute,
+            clock=ports.clock,
+            steps=steps,
+            averaging=options.averaging,
+            serving_decay=options.serving_decay,
+        ),
         documents=documents,
         store=store,
         clock=ports.clock,

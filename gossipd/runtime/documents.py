@@ -7,7 +7,7 @@ claims and records pass by many times on their way through a swarm.
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from gossipd.protocol.events import SignedDocument
 from gossipd.runtime.counters import ReservedCounter
@@ -64,7 +64,11 @@ class Documents:
         return self._seq.take(1)
 
     def record(
-        self, addresses: tuple[str, ...], examples: int, class_counts: tuple[int, ...] | None
+        self,
+        addresses: tuple[str, ...],
+        examples: int,
+        class_counts: tuple[int, ...] | None,
+        event: Literal["join", "leave"] = "join",
     ) -> SignedRecord:
         record = PeerRecord(
             incarnation=self.incarnation,
@@ -72,6 +76,7 @@ class Documents:
             addresses=addresses,
             examples=examples,
             class_counts=class_counts,
+            event=event,
         )
         return self._reopen(envelope.seal(record, self._swarm, self._signer), envelope.open_record)
 

@@ -11,13 +11,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from gossipd.network.interface import Handlers, NetworkError, Transport
-from gossipd.protocol import events
+from gossipd.protocol import events, round_events
 from gossipd.protocol.events import Event, Output
 from gossipd.protocol.node import Node
 from gossipd.runtime.documents import Documents
 from gossipd.runtime.inbound import Inbound
 from gossipd.runtime.outbound import Outbound
 from gossipd.runtime.ports import Clock, Store
+from gossipd.runtime.round_work import RoundWork
 from gossipd.runtime.waits import Waits
 from gossipd.wire.errors import WireError
 from gossipd.wire.framing import encode_message
@@ -49,6 +50,7 @@ class Engine:
         transport: Transport,
         inbound: Inbound,
         outbound: Outbound,
+        round_work: RoundWork | None = None,
         documents: Documents,
         store: Store,
         clock: Clock,
@@ -106,6 +108,23 @@ class Engine:
             events.Forget: lambda o: self._store.forget_peer(o.peer),
             events.KeepEvidence: lambda o: self._store.append_evidence(o.peer, o.first, o.second),
             events.Report: lambda o: self._report(o.kind, o.fields),
+        }
+        if round_work is not None:
+            self._do |= self._round_outputs(round_work)
+
+    def _round_outputs(self, work: RoundWork) -> dict[type[Any], Callable[[Any], None]]:
+        """What a node that works in rounds wants done."""
+
+        def spawn(name: str, do: Callable[[Any], Coroutine[Any, Any, Event]]) -> Any:
+            return lambda o: self._spawn(
+                name, do(o), round_events.RoundWorkFailed(o.ticket, "internal")
+            )
+
+        return {
+            round_events.TrainRound: spawn("train", work.train),
+            round_events.Aggregate: spawn("aggregate", work.aggregate),
+            round_events.Adopt: spawn("adopt", work.adopt),
+            round_events.SealSample: lambda o: self.feed(work.seal(o)),
         }
 
     # --- life ------------------------------------------------------------------------------------

@@ -206,12 +206,12 @@ class Inbound:
             own,
             received,
             self_weight=self._self_weight,
-            declared=[_declared(side.update) for side in plan.sides[-len(received) :]],
+            declared=[declared_by(side.update) for side in plan.sides[-len(received) :]],
         )
 
     def _weigh(self, plan: Merge, vectors: list[Vector]) -> Vector:
         sides = [
-            WeighedSide(vector, side.examples, side.class_counts, _declared(side.update))
+            WeighedSide(vector, side.examples, side.class_counts, declared_by(side.update))
             for vector, side in zip(vectors, plan.sides, strict=True)
         ]
         return merge_concurrent(self._models.layout, sides, average=self._averaging)
@@ -240,6 +240,6 @@ class Inbound:
         return self._outbound.save(self._weigh(plan, [own, other]))
 
 
-def _declared(update: Update | None) -> tuple[float, ...] | None:
+def declared_by(update: Update | None) -> tuple[float, ...] | None:
     """The tensors' variances before encoding, where the author has declared them."""
     return (update.manifest.variances or None) if update is not None else None

@@ -4,6 +4,7 @@ The mirror of `inbound`. What is told to the core is committed: a crash after it
 anybody has heard of.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gossipd.protocol.events import (
@@ -130,13 +131,14 @@ class Outbound:
         steps: int,
         base: bytes | None = None,
         evaluation: Evaluation | None = None,
+        round_: int = 0,
     ) -> Update:
         """Encode, describe, sign and store a model as an update. In the compute worker."""
         encoded = self._models.encode(vector)
         evaluation = evaluation or self._learner.held_out(encoded.vector)
         self.evaluations[encoded.model] = evaluation
         update = self._documents.manifest(
-            self._describe(encoded, evaluation, role, lineage, steps, base)
+            self._describe(encoded, evaluation, role, lineage, steps, base, round_)
         )
         self._store.save_update(update.id, update.author, update.envelope, encoded.body)
         return update
@@ -149,6 +151,7 @@ class Outbound:
         lineage: dict[bytes, int],
         steps: int,
         base: bytes | None,
+        round_: int,
     ) -> Manifest:
         reference = self._models.reference
         return Manifest(
@@ -169,6 +172,7 @@ class Outbound:
             examples=self._learner.examples,
             steps=steps,
             class_counts=self._learner.class_counts,
+            round=round_,
             loss=evaluation.loss if evaluation.examples else None,
             accuracy=evaluation.accuracy if evaluation.examples else None,
             tags=self._identifiers.tags,
@@ -233,6 +237,10 @@ class Outbound:
                     accuracy=measured.accuracy if measured else None,
                 )
             )
+        self.stand(pointers, stored)
+
+    def stand(self, pointers: Pointers, stored: Sequence[StoredModel]) -> None:
+        """Commit where the node stands, and what is remembered about the models there."""
         self._store.commit(pointers, stored)
         self._models.pointers = pointers
         standing = {pointers.base, pointers.head, pointers.serving}

@@ -7,7 +7,10 @@ in here; they are committed when they change.
 import msgspec
 
 from gossipd.protocol.node import Node
+from gossipd.protocol.rounds import Rounds
 from gossipd.runtime.documents import Documents
+from gossipd.runtime.models import Models
+from gossipd.runtime.outbound import Outbound
 from gossipd.runtime.ports import Store, StoredModel
 from gossipd.wire.errors import WireError
 from gossipd.wire.framing import pack
@@ -63,3 +66,39 @@ def restore(
         if sealed_head is not None:
             update = documents.open_manifest(sealed_head)
     node.restore(update, records, claims)
+
+
+def restore_rounds(
+    rounds: Rounds,
+    models: Models,
+    outbound: Outbound,
+    documents: Documents,
+    store: Store,
+    head: StoredModel | None,
+) -> None:
+    """Put a node that works in rounds where it stood. In the compute worker.
+
+    What it has claimed to have trained is the most that any of its models says: a head that missed
+    its round is contained in no base, but others have heard of its steps.
+    """
+    rows = {row.model: row for row in store.models()}
+    steps = max((row.lineage.get(outbound.me, 0) for row in rows.values()), default=0)
+    if head is None:
+        rounds.restore(None, None, steps)
+        return
+    base = _update(rows.get(models.pointers.base), documents, store)
+    serving = _update(rows.get(models.pointers.serving), documents, store)
+    if base is None or base.manifest.role != "base":
+        # It worked asynchronously before: its head is what it takes into the rounds.
+        vector = models.get(models.pointers.head)
+        lineage = dict(head.lineage)
+        own = lineage.get(outbound.me, 0)
+        base = outbound.publish(vector, role="base", lineage=lineage, steps=own)
+    if serving is not None and serving.manifest.role != "serving":
+        serving = None
+    rounds.restore(base, serving, steps)
+
+
+def _update(row: StoredModel | None, documents: Documents, store: Store) -> Update | None:
+    sealed = None if row is None or row.update is None else store.load_manifest(row.update)
+    return None if sealed is None else documents.open_manifest(sealed)

@@ -552,6 +552,19 @@ def test_ones_own_words_coming_back_mean_nothing(solo: Solo) -> None:
     assert not solo.node.identity_in_use
 
 
+def test_standing_on_the_work_of_a_former_life_blinds_nobody_to_a_clone() -> None:
+    solo = Solo(incarnation=2).start()
+    former, twin = Solo().member, Solo(incarnation=2).member
+    former.seq.value, twin.seq.value = 1_000_000, 1000
+    former.steps = 10
+    ann = solo.peer("ann")
+    solo.bring(ann, former.update(), former)
+    solo.merged(merge_of(cycle(solo)))
+    assert not solo.node.identity_in_use
+    solo.ask(ann, Offer(), twin.documents.record((), 1, None))
+    assert solo.node.identity_in_use
+
+
 def test_a_report_tells_what_happened(solo: Solo) -> None:
     train(solo)
     assert solo.reports("trained") == [{"steps": 10, "loss": 1.0}]

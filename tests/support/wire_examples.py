@@ -11,6 +11,8 @@ from gossipd.wire.framing import encode_message, pack
 from gossipd.wire.messages import (
     GENESIS,
     ZERO,
+    Advert,
+    Aggregated,
     AnyMessage,
     Document,
     Goodbye,
@@ -18,11 +20,16 @@ from gossipd.wire.messages import (
     Hello,
     Manifest,
     Offer,
+    Participation,
     PeerRecord,
     Ping,
     Pong,
     Refused,
+    RoundProof,
+    RoundQuery,
+    Sample,
     StepClaim,
+    Trained,
     View,
     ViewSync,
     Want,
@@ -92,6 +99,8 @@ DOCUMENTS: dict[str, Document] = {
         chunks=(bytes([1]) * 32,),
         created=0.0,
     ),
+    "sample": Sample(round=12, peers=(PEER_ID, "12D3KooWSomebodyElse"), model=MODEL),
+    "participation": Participation(incarnation=3, round=13, sample=BASE),
 }
 
 ENVELOPES: dict[str, bytes] = {
@@ -119,6 +128,35 @@ MESSAGES: dict[str, AnyMessage] = {
     "want": Want(updates=(MODEL, BASE)),
     "have": Have(lineage={AUTHORS[0]: 9001}, model=MODEL, role="serving"),
     "goodbye": Goodbye(reason="shutting down"),
+    "trained": Trained(
+        round=13,
+        sample=ENVELOPES["sample"],
+        participation=ENVELOPES["participation"],
+        manifests=(ENVELOPES["manifest"], ENVELOPES["manifest-minimal"]),
+        claims=(ENVELOPES["claim"],),
+        activity={AUTHORS[0]: 12, AUTHORS[1]: 2**53},
+    ),
+    "trained-declined": Trained(round=13, sample=ENVELOPES["sample"]),
+    "aggregated": Aggregated(
+        round=12,
+        sample=ENVELOPES["sample"],
+        manifests=(ENVELOPES["manifest-minimal"],),
+        previous=ENVELOPES["sample"],
+        participations=(ENVELOPES["participation"],),
+        claims=(ENVELOPES["claim"],),
+        activity={AUTHORS[0]: 12},
+    ),
+    "aggregated-minimal": Aggregated(round=1, sample=ENVELOPES["sample"]),
+    "round-query": RoundQuery(round=12, model=MODEL, about="training"),
+    "round-query-minimal": RoundQuery(round=0),
+    "round-proof": RoundProof(
+        round=13,
+        previous=ENVELOPES["sample"],
+        participations=(ENVELOPES["participation"],),
+        state="collecting",
+    ),
+    "round-proof-minimal": RoundProof(),
+    "advert": Advert(record=ENVELOPES["record"], est=12),
 }
 
 GOLDEN: dict[str, bytes] = {

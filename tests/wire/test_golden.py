@@ -4,10 +4,23 @@ from pathlib import Path
 
 import pytest
 
-from gossipd.wire.envelope import open_claim, open_manifest, open_record
+from gossipd.wire.envelope import (
+    open_claim,
+    open_manifest,
+    open_participation,
+    open_record,
+    open_sample,
+)
 from gossipd.wire.framing import decode_request, decode_response, unpack
 from gossipd.wire.identifiers import digest
-from gossipd.wire.messages import Manifest, PeerRecord, Refused, Request
+from gossipd.wire.messages import (
+    Manifest,
+    Participation,
+    PeerRecord,
+    Request,
+    Response,
+    Sample,
+)
 from support.wire_examples import DOCUMENTS, GOLDEN, MESSAGES, PEER_ID, SWARM
 
 FOLDER = Path(__file__).parents[1] / "golden" / "wire-v1"
@@ -23,9 +36,8 @@ def test_every_golden_file_has_an_example_and_the_other_way_round() -> None:
 
 def test_every_message_and_document_has_a_golden_file() -> None:
     examples = {type(message) for message in MESSAGES.values()}
-    assert examples >= {*Request.__args__, Refused}
-    assert len(examples) == 10
-    assert len({type(document) for document in DOCUMENTS.values()}) == 3
+    assert examples == {*Request.__args__, *Response.__args__}
+    assert len({type(document) for document in DOCUMENTS.values()}) == 5
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -61,6 +73,14 @@ def test_an_envelope_of_version_1_is_opened(name: str) -> None:
                 envelope,
             )
             assert update.id == digest(stored(f"document-{name}"))
+        case Sample():
+            drawn = open_sample(envelope, SWARM)
+            assert (drawn.author, drawn.sample, drawn.envelope) == (PEER_ID, document, envelope)
+            assert drawn.id == digest(stored(f"document-{name}"))
+        case Participation():
+            part = open_participation(envelope, SWARM)
+            assert (part.author, part.participation) == (PEER_ID, document)
+            assert part.envelope == envelope
         case _:
             claimed = open_claim(envelope, SWARM)
             assert (claimed.author, claimed.claim, claimed.envelope) == (

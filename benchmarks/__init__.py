@@ -1,0 +1,10 @@
+"""Measurements that anybody can repeat: each module but the shared ones below is one command.
+
+    python -m benchmarks.NAME [--format json] [--quick] [--data DIR] [--output DIR]
+
+    harness      what all of them share: options, bounds, tables, figures, the JSON envelope
+    workload     data sets as tasks, dealt out to many nodes
+    synchronous  training in lockstep on a graph, for the benchmarks about averaging
+
+README.md has the last measured tables, bars.toml the bounds that they are held against.
+"""

@@ -1,0 +1,298 @@
+"""An asyncio event loop in virtual time, and processes in it that end at once when they are killed.
+
+Time stands still while callbacks run and jumps to the next timer when none is left. What is due at
+the same moment runs in the order in which it was scheduled, so a run is a function of its program.
+
+A process is all that one node's life has scheduled: it is known by a context variable, which
+asyncio hands on from callback to callback and from task to task. So killing a node needs no
+cooperation of its code: nothing in its name runs ever again. Its timers run by its own clock.
+"""
+
+import asyncio
+import heapq
+import math
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import Executor
+from contextvars import Context, ContextVar, copy_context
+from typing import Any, NoReturn, TypeVar, TypeVarTuple
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_TASKS_BEFORE_SWEEP = 64
+_TIMERS_BEFORE_SWEEP = 64
+
+
+class DeadlockError(RuntimeError):
+    """Somebody waits, and nothing that is scheduled can ever end it."""
+
+
+class ProcessEnded(BaseException):
+    """Unwinds what runs in a process that ends itself. Not an Exception: nobody may catch it."""
+
+
+class Process:
+    """What is scheduled in one name, by one clock.
+
+    `rate` is how many of its seconds pass in a true one; `origin` is what its monotonic clock
+    shows when it is made.
+    """
+
+    def __init__(
+        self, loop: "VirtualLoop", name: str, *, rate: float = 1.0, origin: float = 0.0
+    ) -> None:
+        self.name = name
+        self.alive = True
+        self.context = copy_context()
+        self.context.run(_PROCESS.set, self)
+        self._loop = loop
+        self._rate = rate
+        self._born = loop.now
+        self._origin = origin
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._sweep_at = _TASKS_BEFORE_SWEEP
+
+    def __repr__(self) -> str:
+        return f"<process {self.name}>"
+
+    # --- time ------------------------------------------------------------------------------------
+
+    def time(self) -> float:
+        """Seconds on its own monotonic clock."""
+        return self._origin + (self._loop.now - self._born) * self._rate
+
+    def moment(self, time: float) -> float:
+        """The first true moment at which its clock shows `time`."""
+        moment = self._born + (time - self._origin) / self._rate
+        while self._origin + (moment - self._born) * self._rate < time:
+            moment += math.ulp(max(abs(time), moment))  # divided and multiplied, it fell short
+        return moment
+
+    # --- work ------------------------------------------------------------------------------------
+
+    def post(self, callback: Callable[..., object], *args: Any) -> asyncio.Handle:
+        """Call something in this process, soon."""
+        return self._loop.call_soon(callback, *args, context=self.context)
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run a task in this process."""
+        return self._loop.create_task(work, context=self.context.copy())
+
+    def adopt(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.append(task)
+        if len(self._tasks) >= self._sweep_at:
+            self._tasks = [task for task in self._tasks if not task.done()]
+            self._sweep_at = max(2 * len(self._tasks), _TASKS_BEFORE_SWEEP)
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    def end(self) -> None:
+        """As by SIGKILL: nothing of it runs any more but the `finally` of its tasks, now."""
+        if not self.alive:
+            return
+        self.alive = False
+        for task in self._tasks:
+            work = task.get_coro()
+            if task.done() or not isinstance(work, Coroutine):
+                continue
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            if not getattr(work, "cr_running", False):  # else ProcessEnded is about to unwind it
+                work.close()
+        self._tasks.clear()
+
+    def exit(self) -> NoReturn:
+        """End from inside: what runs now unwinds, and nobody hears of it."""
+        self.end()
+        raise ProcessEnded(self.name)
+
+
+_PROCESS: ContextVar[Process] = ContextVar("process")
+
+
+class _Handle(asyncio.TimerHandle):
+    """A callback, and in whose name it runs."""
+
+    __slots__ = ("process",)
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: "VirtualLoop",
+        context: Context,
+    ) -> None:
+        super().__init__(when, callback, args, loop, context)
+        self.process: Process | None = context.get(_PROCESS)
+
+    def is_due(self) -> bool:
+        return not self.cancelled() and (self.process is None or self.process.alive)
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """Everything of asyncio but input, output and threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        """True seconds since the loop was made; `time()` is a process's own view of it."""
+        self.errors: list[BaseException] = []
+        """What was raised and had nobody to catch it: a run in which this happens is broken."""
+        self._soon: deque[_Handle] = deque()
+        self._timers: list[tuple[float, int, _Handle]] = []
+        self._numbered = 0
+        self._cancelled_timers = 0
+        self._until: float | None = None
+        self._ending = False
+
+    # --- running ---------------------------------------------------------------------------------
+
+    def advance(self, seconds: float) -> None:
+        """Run everything that is due within `seconds`; 0 runs what is due now."""
+        if seconds < 0:
+            raise ValueError(f"time does not run back: {seconds} s")
+        self._until = self.now + seconds
+        try:
+            self.run_forever()
+        finally:
+            self._until = None
+
+    def next_due(self) -> float | None:
+        """When something is going to happen next; None when never."""
+        if any(handle.is_due() for handle in self._soon):
+            return self.now
+        self._drop_cancelled()
+        return self._timers[0][0] if self._timers else None
+
+    def stop(self) -> None:
+        self._ending = True
+        super().stop()
+
+    def _run_once(self) -> None:
+        """One turn; `run_forever` of the base class calls it until the loop is stopped."""
+        if not self._soon:
+            if self._ending:
+                return
+            self._jump()
+        for _ in range(len(self._soon)):
+            handle = self._soon.popleft()
+            if handle.is_due():
+                handle._run()
+
+    def run_forever(self) -> None:
+        self._ending = False
+        super().run_forever()
+
+    def _jump(self) -> None:
+        """Let time pass until something is due."""
+        self._drop_cancelled()
+        timers, until = self._timers, self._until
+        if not timers or (until is not None and timers[0][0] > until):
+            if until is None:
+                raise DeadlockError("nothing is scheduled, and what is waited for is not done")
+            self.now = until
+            self.stop()
+            return
+        self.now = timers[0][0]
+        while timers and timers[0][0] == self.now:
+            self._soon.append(heapq.heappop(timers)[2])
+
+    # --- scheduling ------------------------------------------------------------------------------
+
+    def time(self) -> float:
+        """The clock of the process in whose name this is asked; outside of any the true one."""
+        process = _PROCESS.get(None)
+        return self.now if process is None else process.time()
+
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        handle = _Handle(self.now, callback, args, self, context or copy_context())
+        self._soon.append(handle)
+        return handle
+
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        context = context or copy_context()
+        process = context.get(_PROCESS)
+        moment = self.now + delay if process is None else process.moment(process.time() + delay)
+        return self.call_when(moment, callback, *args, context=context)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        context = context or copy_context()
+        process = context.get(_PROCESS)
+        moment = when if process is None else process.moment(when)
+        return self.call_when(moment, callback, *args, context=context)
+
+    def call_when(
+        self,
+        moment: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """As `call_at`, by the true time."""
+        moment = max(moment, self.now)
+        handle = _Handle(moment, callback, args, self, context or copy_context())
+        self._numbered += 1
+        heapq.heappush(self._timers, (moment, self._numbered, handle))
+        return handle
+
+    def create_task(
+        self,
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
+        *,
+        name: object = None,
+        context: Context | None = None,
+    ) -> asyncio.Task[T]:
+        context = context or copy_context()
+        task: asyncio.Task[T] = asyncio.Task(
+            coro, loop=self, name=None if name is None else str(name), context=context
+        )
+        process = context.get(_PROCESS)
+        if process is not None:
+            process.adopt(task)
+        return task
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Most timers are time-outs of something that came in time: do not hoard them."""
+        self._cancelled_timers += 1
+        if self._cancelled_timers > _TIMERS_BEFORE_SWEEP and 2 * self._cancelled_timers > len(
+            self._timers
+        ):
+            self._timers = [timer for timer in self._timers if timer[2].is_due()]
+            heapq.heapify(self._timers)
+            self._cancelled_timers = 0
+
+    def _drop_cancelled(self) -> None:
+        while self._timers and not self._timers[0][2].is_due():
+            heapq.heappop(self._timers)
+
+    # --- what does not happen here ---------------------------------------------------------------
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, ProcessEnded):
+            self.errors.append(error or RuntimeError(context["message"]))
+
+    def call_soon_threadsafe(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> NoReturn:
+        raise RuntimeError("a simulation has no other threads")
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
+    ) -> NoReturn:
+        raise RuntimeError("a simulation starts no threads")
