@@ -146,17 +146,16 @@ async def _daemon(
         operations = Operations(config, paths, identity, parts, compute, store, stop)
         async with serve(operations, event_log, records, paths.socket):
             await _start(parts, config)
-            port = _port_of(parts)
-            state.save(parts.node, store, port)
-            upkeep = asyncio.create_task(_upkeep(parts, store, port), name="upkeep")
+            _save(parts)
+            upkeep = asyncio.create_task(_upkeep(parts, store), name="upkeep")
             try:
                 status = operations.status()
                 log.info("ready", peer=identity.peer_id, task=learner.task)
                 yield Ready(identity.peer_id, tuple(status["addresses"]), status["join"])
             finally:
                 upkeep.cancel()
+                _save(parts)
                 await parts.engine.stop()
-                state.save(parts.node, store, port)
     finally:
         await asyncio.to_thread(compute.close)
         store.close()
@@ -241,17 +240,16 @@ async def _start(parts: Parts, config: Config) -> None:
         parts.engine.feed(events.Discovered(peer, (address,), "operator"))
 
 
-def _port_of(parts: Parts) -> int:
-    addresses = parts.transport.addresses
-    return int(addresses[0].split("/")[4]) if addresses else 0
+def _save(parts: Parts) -> None:
+    parts.store.save_state(state.snapshot(parts.node, parts.transport.addresses))
 
 
-async def _upkeep(parts: Parts, store: DiskStore, port: int) -> None:
+async def _upkeep(parts: Parts, store: DiskStore) -> None:
     addresses = tuple(parts.transport.addresses)
     while True:
         await asyncio.sleep(UPKEEP_SECONDS)
         try:
-            state.save(parts.node, store, port)
+            _save(parts)
             await asyncio.to_thread(store.collect)
         except OSError as error:
             log.warning("upkeep failed", error=str(error))

@@ -81,6 +81,7 @@ class Parts:
     documents: Documents
     models: Models
     outbound: Outbound
+    steps: ReservedCounter
     waits: Waits
     store: Store
     learner: Learner
@@ -89,8 +90,11 @@ class Parts:
 
     def started(self, addresses: Sequence[str]) -> events.Started:
         """The node's first event, once it listens."""
-        claim = self.documents.claim(self.node.own_steps)
-        return events.Started(self.record(addresses), claim)
+        steps = self.node.own_steps
+        if not self.restored and self.store.pointers() is not None:
+            # The head is lost, but others may hold its steps: claim beyond what was ever used.
+            steps = self.steps.take(1)
+        return events.Started(self.record(addresses), self.documents.claim(steps))
 
     def record(self, addresses: Sequence[str]) -> SignedRecord:
         """What this node says of itself at these addresses, newly signed."""
@@ -133,6 +137,7 @@ def assemble(ports: Ports, options: Options) -> Parts:
         clock=ports.clock,
         steps=steps,
         serving_decay=options.serving_decay,
+        snapshot=lambda: state.snapshot(node, ports.transport.addresses),
     )
     inbound = Inbound(
         transport=ports.transport,
@@ -203,6 +208,7 @@ def assemble(ports: Ports, options: Options) -> Parts:
         documents=documents,
         models=models,
         outbound=outbound,
+        steps=steps,
         waits=waits,
         store=store,
         learner=learner,

@@ -15,6 +15,7 @@ from gossipd.wire import envelope
 from gossipd.wire.envelope import Signer
 from gossipd.wire.framing import decode_request, decode_response
 from gossipd.wire.messages import (
+    VERSION,
     Advert,
     Aggregated,
     Hello,
@@ -119,6 +120,9 @@ class Documents:
 
     def _documents(self, message: Request | Response) -> tuple[SignedDocument, ...]:
         if isinstance(message, Hello):
+            if message.swarm != self._swarm or message.version != VERSION:
+                # Signed for another swarm or by other rules: the core says so in words.
+                return ()
             return (self.open_record(message.record), self.open_claim(message.claim))
         if isinstance(message, Offer):
             claims = [self.open_claim(sealed) for sealed in message.claims]

@@ -142,7 +142,7 @@ class Inbound:
             update, serving = await self._compute.run(self._merge, plan)
             model = update.manifest.model
             momentum = self._models.momentum is not None
-            self._outbound.commit(Pointers(model, model, serving, momentum), update)
+            self._outbound.commit(Pointers(model, model, serving, momentum), update, merged=True)
         except GateRefusedError as refused:
             return LearningFailed("merge", str(refused), gate=True)
         except (CodecError, WireError) as error:

@@ -4,7 +4,7 @@ The mirror of `inbound`. What is told to the core is committed: a crash after it
 anybody has heard of.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from gossipd.protocol.events import (
@@ -59,6 +59,7 @@ class Outbound:
         clock: Clock,
         steps: ReservedCounter,
         serving_decay: float,
+        snapshot: Callable[[], bytes],
     ) -> None:
         self._identifiers = identifiers
         self._documents = documents
@@ -69,6 +70,7 @@ class Outbound:
         self._clock = clock
         self._steps = steps
         self._serving_decay = serving_decay
+        self._snapshot = snapshot
         self.me = author_key(identifiers.peer_id, documents.incarnation)
         self.evaluations: dict[bytes, Evaluation] = {}
         """Held-out evaluations of the models that this node stands on, by content hash."""
@@ -89,6 +91,7 @@ class Outbound:
                     momentum=training.momentum is not None,
                 ),
                 update,
+                merged=False,
             )
         except CodecError as error:
             self._models.momentum = None
@@ -211,7 +214,7 @@ class Outbound:
         self.evaluations[model] = self._learner.held_out(vector)
         return model
 
-    def commit(self, pointers: Pointers, update: Update) -> None:
+    def commit(self, pointers: Pointers, update: Update, *, merged: bool) -> None:
         """One transaction: from here on this is where the node stands. On the loop."""
         manifest = update.manifest
         stored = [
@@ -237,11 +240,13 @@ class Outbound:
                     accuracy=measured.accuracy if measured else None,
                 )
             )
-        self.stand(pointers, stored)
+        self.stand(pointers, stored, merged=merged)
 
-    def stand(self, pointers: Pointers, stored: Sequence[StoredModel]) -> None:
+    def stand(
+        self, pointers: Pointers, stored: Sequence[StoredModel], *, merged: bool = True
+    ) -> None:
         """Commit where the node stands, and what is remembered about the models there."""
-        self._store.commit(pointers, stored)
+        self._store.commit(pointers, stored, self._snapshot() if merged else None)
         self._models.pointers = pointers
         standing = {pointers.base, pointers.head, pointers.serving}
         self.evaluations = {m: e for m, e in list(self.evaluations.items()) if m in standing}

@@ -1,8 +1,9 @@
 """What the core knows of the swarm, between two lives of the daemon.
 
-Saved now and then: what is lost in a crash is asked for again. Models, counters and peers are not
-in here; they are committed when they change.
+Models, counters and peers are not in here; they are committed when they change.
 """
+
+from collections.abc import Sequence
 
 import msgspec
 
@@ -24,13 +25,15 @@ class SwarmState(msgspec.Struct, frozen=True):
     """The port listened on last, so that remembered addresses stay true."""
 
 
-def save(node: Node, store: Store, port: int) -> None:
+def snapshot(node: Node, addresses: Sequence[str]) -> bytes:
+    """The state as it is now. It is committed with every merged model, since a model whose
+    lineage rests on claims that are lost could be shown to nobody."""
     state = SwarmState(
         records=tuple(signed.envelope for signed in node.view.records()),
         claims=tuple(signed.envelope for signed in node.view.claims()),
-        port=port,
+        port=int(addresses[0].split("/")[4]) if addresses else 0,
     )
-    store.save_state(pack(state))
+    return pack(state)
 
 
 def load(store: Store) -> SwarmState:

@@ -112,10 +112,14 @@ class DiskStore:
     def load_momentum(self, model: bytes) -> Vector | None:
         return self._files.load_momentum(model)
 
-    def commit(self, pointers: Pointers, models: Sequence[StoredModel]) -> None:
-        """Flip the pointers and remember these models: all or nothing."""
+    def commit(
+        self, pointers: Pointers, models: Sequence[StoredModel], state: bytes | None = None
+    ) -> None:
+        """Flip the pointers, remember these models and the core's state: all or nothing."""
         with self._database.transaction("commit models") as rows:
             age = _take(rows, _AGE, 1)
+            if state is not None:
+                rows.execute("INSERT OR REPLACE INTO meta VALUES ('state', ?)", (state,))
             for model in models:
                 _remember(rows, model, age)
             rows.execute(

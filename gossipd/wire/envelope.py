@@ -39,6 +39,14 @@ _TYPES: dict[type[Document], str] = {
     Participation: "participation",
 }
 
+_LONGEST: dict[type[Document], int] = {
+    PeerRecord: limits.RECORD_BYTES,
+    StepClaim: limits.CLAIM_BYTES,
+    Manifest: limits.ENVELOPE_BYTES,
+    Sample: limits.ENVELOPE_BYTES,
+    Participation: limits.CLAIM_BYTES,
+}
+
 D = TypeVar("D", PeerRecord, StepClaim, Manifest, Sample, Participation)
 
 
@@ -63,7 +71,7 @@ def seal(document: Document, swarm: bytes, signer: Signer) -> bytes:
     payload = pack(document)
     signature = signer.sign(_signed_bytes(kind, swarm, payload))
     envelope = pack(_Envelope(VERSION, kind, payload, signer.public_key, signature))
-    if len(envelope) > limits.ENVELOPE_BYTES:
+    if len(envelope) > _LONGEST[type(document)]:
         raise ValueError(f"{kind} of {len(envelope)} bytes exceeds the envelope limit")
     return envelope
 
@@ -102,7 +110,7 @@ def open_manifest(envelope: bytes, swarm: bytes) -> Update:
 
 
 def _open(envelope: bytes, swarm: bytes, kind: type[D]) -> tuple[str, D, bytes]:
-    parsed = unpack(envelope, _Envelope, longest=limits.ENVELOPE_BYTES)
+    parsed = unpack(envelope, _Envelope, longest=_LONGEST[kind])
     if parsed.version != VERSION:
         raise WireError("version", f"envelope version {parsed.version}, this is {VERSION}")
     if parsed.type != _TYPES[kind]:

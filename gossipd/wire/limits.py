@@ -12,6 +12,9 @@ MESSAGE_BYTES = 1 * MIB
 """Largest encoded message, request or response."""
 ENVELOPE_BYTES = 256 * KIB
 """Largest signed envelope inside a message."""
+RECORD_BYTES = 32 * KIB
+CLAIM_BYTES = 1 * KIB
+"""Largest signed record and claim: thousands of them are kept, as they came."""
 NESTING_ITEMS = 4096
 """Longest array or map that msgpack may announce inside a message: as long as the longest field.
 

@@ -328,6 +328,24 @@ async def test_who_does_not_belong_here_is_told_why(
         assert status["refused"][code] == 1
 
 
+async def test_two_swarms_on_one_network_leave_each_other_alone(daemon: Member, name: str) -> None:
+    async with Outsider(name, digest(b"the swarm next door")) as outsider:
+        answer = await outsider.meet(daemon.peer_id, daemon.addresses)
+        assert isinstance(answer, Refused)
+        assert answer.code == "foreign-swarm"
+        assert (await daemon.status())["refused"] == {"foreign-swarm": 1}
+
+
+async def test_a_claim_of_any_size_is_not_kept(daemon: Member, name: str) -> None:
+    async with Outsider(name, await swarm_of(daemon)) as outsider:
+        attack = await admitted(outsider, daemon)
+        payload = pack({"incarnation": 1, "steps": 5, "more": bytes(5000)})
+        claim = _sealed(outsider, payload, "claim")
+        answer = await outsider.ask(daemon.peer_id, Offer(claims=(claim,)))
+        assert isinstance(answer, Refused)
+        await attack.refused("too-large")
+
+
 def _plain(manifest: Any) -> dict[str, Any]:
     import msgspec
 
@@ -335,8 +353,8 @@ def _plain(manifest: Any) -> dict[str, Any]:
     return plain
 
 
-def _sealed(outsider: Outsider, payload: bytes) -> bytes:
-    """A correctly signed manifest envelope around any payload."""
-    signed = b"gossipd/1/manifest\x00" + outsider.swarm + payload
+def _sealed(outsider: Outsider, payload: bytes, kind: str = "manifest") -> bytes:
+    """A correctly signed envelope around any payload."""
+    signed = b"gossipd/1/%s\x00" % kind.encode() + outsider.swarm + payload
     signature = outsider.signer.sign(signed)
-    return pack([1, "manifest", payload, outsider.signer.public_key, signature])
+    return pack([1, kind, payload, outsider.signer.public_key, signature])

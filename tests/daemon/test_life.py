@@ -132,6 +132,27 @@ async def test_a_copied_home_is_noticed_and_stops_publishing(fleet: Fleet) -> No
     await witness.stop()
 
 
+async def test_after_a_power_cut_what_was_learnt_from_the_dead_is_passed_on(fleet: Fleet) -> None:
+    teacher = await fleet.start("teacher", shard(0, 3))
+    pupil = await fleet.start("pupil", {**shard(1, 3), "network.peers": teacher.addresses})
+    await pupil.until(
+        lambda s: bool(s["updates"]["merged"] + s["updates"]["adopted"]), SECONDS, "a merge"
+    )
+    await pupil.kill()
+    await teacher.kill()
+    # The teacher never returns; that its steps are real, only the pupil can tell.
+    await fleet.start("pupil", shard(1, 3))
+    late = await fleet.start("late", {**shard(2, 3), "network.peers": pupil.addresses})
+    await late.until(
+        lambda s: bool(s["updates"]["merged"] + s["updates"]["adopted"]), SECONDS, "a merge"
+    )
+    assert (await late.status())["refused"] == {}
+    lineages = [m["lineage"] for m in await late.models() if m["role"] in ("base", "head")]
+    assert max(map(len, lineages)) == 3
+    await late.stop()
+    await pupil.stop()
+
+
 async def test_a_damaged_model_file_is_set_aside_and_the_daemon_begins_again(
     fleet: Fleet,
 ) -> None:
