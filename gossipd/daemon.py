@@ -32,6 +32,7 @@ from gossipd.network.libp2p_transport import Libp2pTransport
 from gossipd.operations import Operations
 from gossipd.protocol import events
 from gossipd.protocol.gossip import Settings
+from gossipd.protocol.round_events import Leaving
 from gossipd.protocol.rounds import RoundSettings
 from gossipd.runtime import state
 from gossipd.runtime.assembly import Options, Parts, Ports, assemble
@@ -45,6 +46,9 @@ R = TypeVar("R")
 
 UPKEEP_SECONDS = 15.0
 """How often the swarm's state is saved, addresses are looked at and old models are collected."""
+
+FAREWELL_SECONDS = 1.0
+"""How long a stopping daemon may take to say so to its peers."""
 
 log = get_logger("daemon")
 
@@ -155,6 +159,8 @@ async def _daemon(
             finally:
                 upkeep.cancel()
                 _save(parts)
+                if parts.node.rounds is not None:
+                    await parts.engine.farewell(Leaving(parts.leaving()), FAREWELL_SECONDS)
                 await parts.engine.stop()
     finally:
         await asyncio.to_thread(compute.close)

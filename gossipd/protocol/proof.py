@@ -72,6 +72,13 @@ class RoundClock:
             and self._view.record_of(signed.author) is not None
         )
 
+    @property
+    def envelopes(self) -> tuple[bytes, ...]:
+        """The sample, then who took part in it; empty when nothing is proven."""
+        if self.proof is None:
+            return ()
+        return self.proof.sample.envelope, *(p.envelope for p in self.proof.participations)
+
     def learn_from(self, message: Aggregated | RoundProof, documents: Iterable[object]) -> bool:
         """As `learn`, of what a message carries."""
         opened = list(documents)
@@ -83,11 +90,12 @@ class RoundClock:
         """The proof as an answer; empty when the asker knows of that round."""
         if self.proof is None or self.proven <= above:
             return RoundProof(state=state, round=self.proven)
+        previous, *participations = self.envelopes
         return RoundProof(
             state=state,
             round=self.proven,
-            previous=self.proof.sample.envelope,
-            participations=tuple(p.envelope for p in self.proof.participations),
+            previous=previous,
+            participations=tuple(participations),
         )
 
 

@@ -571,7 +571,7 @@ class Rounds:
         updates = [u for u in (ready.base, ready.serving) if u is not None]
         if ready.base is None:
             updates = []
-        proof = self.clock.proof
+        previous, *participations = self.clock.envelopes or (b"",)
         for peer in sample.sample.peers:
             if peer == self._me:
                 task = Task(ready.round, sample, ready.base, ready.serving, self._me)
@@ -581,10 +581,8 @@ class Rounds:
                 round=ready.round,
                 sample=sample.envelope,
                 manifests=tuple(u.envelope for u in updates),
-                previous=b"" if proof is None else proof.sample.envelope,
-                participations=()
-                if proof is None
-                else tuple(p.envelope for p in proof.participations),
+                previous=previous,
+                participations=tuple(participations),
                 claims=self._claims(peer, updates),
                 activity=self.activity.news_for(peer),
             )

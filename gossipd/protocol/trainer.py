@@ -35,6 +35,8 @@ CHECK_SECONDS = (0.25, 2.0)
 whether it still trains. Ours: a dead one costs two of the first, a live one some hundred bytes
 each."""
 GROWTH = 1.5
+DISTRUST_TASKS = 16
+"""Own tasks for which an aggregator that has wasted work goes last: ours, a guess."""
 RESENDS = 2
 """Times that work is sent again to one aggregator that has forgotten it."""
 
@@ -105,6 +107,9 @@ class Trainer:
         self._since = 0.0
         self.phase = Phase.IDLE
         self.task: Task | None = None
+        self._tasks = 0
+        self._distrusted: dict[str, int] = {}
+        """Aggregators that have wasted work, and until which task that is held against them."""
         self.cycles = 0
         self.loss: float | None = None
 
@@ -130,6 +135,8 @@ class Trainer:
 
     def begin(self, task: Task, available: bool, now: float, out: list[Output]) -> None:
         """Drop what is under way and train for this round; or decline, if not `available`."""
+        self._tasks += 1
+        self._judge_sender(task)
         self._drop_search(out)
         self.task = task
         self._since = now
@@ -141,6 +148,25 @@ class Trainer:
         else:
             sources = (task.sender, *task.sample.sample.peers)
             self._fetcher.get(task.model, sources, partial(self._fetched, task), now, out)
+
+    def _judge_sender(self, task: Task) -> None:
+        """Whether whoever had this node's work hands out a round without it."""
+        search = self._search
+        if search is None or search.delivery.head is None or task.sender not in search.targets:
+            return
+        handed = {} if task.model is None else task.model.manifest.lineage
+        if compare(handed, search.delivery.head.manifest.lineage) in (
+            Relation.AHEAD,
+            Relation.CONCURRENT,
+        ):
+            self._distrust(task.sender)
+
+    def _distrust(self, peer: str) -> None:
+        self._distrusted[peer] = self._tasks + DISTRUST_TASKS
+        self._distrusted = {p: t for p, t in self._distrusted.items() if t > self._tasks}
+
+    def _trusts(self, peer: str) -> bool:
+        return self._distrusted.get(peer, 0) <= self._tasks
 
     def _fetched(self, task: Task, here: bool, now: float, out: list[Output]) -> None:
         if self.task is not task:
@@ -221,6 +247,7 @@ class Trainer:
         members = self._activity.sort(search.delivery.sample.sample.peers, round_)
         rest = [p for p in self._activity.order(round_) if p not in members]
         candidates = [p for p in (*members, *rest) if p not in search.failed]
+        candidates.sort(key=lambda p: not self._trusts(p))
         search.draw = self._sampler.draw(
             candidates, self._aggregators, partial(self._found, search), now, out
         )
@@ -297,6 +324,8 @@ class Trainer:
         search.failed.add(peer)
         if silent:
             self._activity.suspect(peer, search.delivery.round)
+        else:
+            self._distrust(peer)
         if not search.targets:
             out.append(Report("aggregator-lost", {"round": search.delivery.round, "peer": peer}))
             self._seek(search, now, out)

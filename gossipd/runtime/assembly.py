@@ -96,6 +96,12 @@ class Parts:
             steps = self.steps.take(1)
         return events.Started(self.record(addresses), self.documents.claim(steps))
 
+    def leaving(self) -> SignedRecord:
+        """The last record of this life: it is no candidate for rounds until its next."""
+        learner = self.learner
+        addresses = tuple(self.transport.addresses)
+        return self.documents.record(addresses, learner.examples, learner.class_counts, "leave")
+
     def record(self, addresses: Sequence[str]) -> SignedRecord:
         """What this node says of itself at these addresses, newly signed."""
         learner = self.learner

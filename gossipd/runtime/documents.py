@@ -118,6 +118,10 @@ class Documents:
     def open_claim(self, sealed: bytes) -> SignedClaim:
         return self._reopen(sealed, envelope.open_claim)
 
+    def open_proof(self, sealed: tuple[bytes, ...]) -> tuple[SignedDocument, ...]:
+        """The proof of a round, as it was saved."""
+        return self._proof(*sealed) if sealed else ()
+
     def _documents(self, message: Request | Response) -> tuple[SignedDocument, ...]:
         if isinstance(message, Hello):
             if message.swarm != self._swarm or message.version != VERSION:

@@ -144,6 +144,14 @@ class Engine:
         )
         self.feed(started(self._transport.addresses))
 
+    async def farewell(self, event: Event, seconds: float) -> None:
+        """Feed a last event, and give what it makes the node say at most so long to be said."""
+        before = set(self._tasks)
+        self.feed(event)
+        said = self._tasks - before
+        if said:
+            await asyncio.wait(said, timeout=seconds)
+
     async def stop(self) -> None:
         """No more events; tasks are cancelled, the transport closes. Ends within its deadline."""
         self._stopping = True

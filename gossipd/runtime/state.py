@@ -23,6 +23,8 @@ class SwarmState(msgspec.Struct, frozen=True):
     claims: tuple[bytes, ...] = ()
     port: int = 0
     """The port listened on last, so that remembered addresses stay true."""
+    proof: tuple[bytes, ...] = ()
+    """Of the highest round: the sample, then who took part. Empty in the asynchronous mode."""
 
 
 def snapshot(node: Node, addresses: Sequence[str]) -> bytes:
@@ -32,6 +34,7 @@ def snapshot(node: Node, addresses: Sequence[str]) -> bytes:
         records=tuple(signed.envelope for signed in node.view.records()),
         claims=tuple(signed.envelope for signed in node.view.claims()),
         port=int(addresses[0].split("/")[4]) if addresses else 0,
+        proof=() if node.rounds is None else node.rounds.clock.envelopes,
     )
     return pack(state)
 
@@ -84,6 +87,12 @@ def restore_rounds(
     What it has claimed to have trained is the most that any of its models says: a head that missed
     its round is contained in no base, but others have heard of its steps.
     """
+    try:
+        sample, *participations = documents.open_proof(load(store).proof) or (None,)
+        rounds.clock.learn(sample, participations)
+    except WireError:
+        # It is asked for again.
+        pass
     rows = {row.model: row for row in store.models()}
     steps = max((row.lineage.get(outbound.me, 0) for row in rows.values()), default=0)
     if head is None:

@@ -14,14 +14,16 @@ import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor
+from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
+from functools import partial
 from typing import Any, NoReturn, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _TASKS_BEFORE_SWEEP = 64
-_TIMERS_BEFORE_SWEEP = 64
+_TIMERS_BEFORE_SWEEP = 1024
 
 
 class DeadlockError(RuntimeError):
@@ -111,23 +113,41 @@ _PROCESS: ContextVar[Process] = ContextVar("process")
 
 
 class _Handle(asyncio.TimerHandle):
-    """A callback, and in whose name it runs."""
+    """A callback, and in whose name it runs. Of its base it only has the type."""
 
-    __slots__ = ("process",)
+    __slots__ = ("_done", "_moment", "_process", "_work", "_within")
 
     def __init__(
         self,
-        when: float,
+        moment: float,
         callback: Callable[..., object],
         args: tuple[Any, ...],
-        loop: "VirtualLoop",
         context: Context,
     ) -> None:
-        super().__init__(when, callback, args, loop, context)
-        self.process: Process | None = context.get(_PROCESS)
+        self._moment = moment
+        self._work = partial(callback, *args)
+        self._within = context
+        self._process: Process | None = context.get(_PROCESS)
+        self._done = False
 
     def is_due(self) -> bool:
-        return not self.cancelled() and (self.process is None or self.process.alive)
+        return not self._done and (self._process is None or self._process.alive)
+
+    def run(self) -> None:
+        self._done = True
+        self._within.run(self._work)
+
+    def when(self) -> float:
+        return self._moment
+
+    def cancel(self) -> None:
+        self._done = True
+
+    def cancelled(self) -> bool:
+        return self._done
+
+    def __repr__(self) -> str:
+        return f"<{self._work!r} of {self._process!r} at {self._moment}>"
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -138,11 +158,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.now = 0.0
         """True seconds since the loop was made; `time()` is a process's own view of it."""
         self.errors: list[BaseException] = []
-        """What was raised and had nobody to catch it: a run in which this happens is broken."""
+        """What ended tasks that nobody waits for. What a callback raises ends the run itself."""
         self._soon: deque[_Handle] = deque()
         self._timers: list[tuple[float, int, _Handle]] = []
         self._numbered = 0
-        self._cancelled_timers = 0
+        self._sweep_at = _TIMERS_BEFORE_SWEEP
         self._until: float | None = None
         self._ending = False
 
@@ -178,7 +198,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         for _ in range(len(self._soon)):
             handle = self._soon.popleft()
             if handle.is_due():
-                handle._run()
+                with suppress(ProcessEnded):
+                    handle.run()
 
     def run_forever(self) -> None:
         self._ending = False
@@ -208,7 +229,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def call_soon(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        handle = _Handle(self.now, callback, args, self, context or copy_context())
+        handle = _Handle(self.now, callback, args, context or copy_context())
         self._soon.append(handle)
         return handle
 
@@ -245,9 +266,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.TimerHandle:
         """As `call_at`, by the true time."""
         moment = max(moment, self.now)
-        handle = _Handle(moment, callback, args, self, context or copy_context())
+        handle = _Handle(moment, callback, args, context or copy_context())
         self._numbered += 1
         heapq.heappush(self._timers, (moment, self._numbered, handle))
+        if len(self._timers) > self._sweep_at:
+            # Most timers are time-outs of something that came in time: do not hoard them.
+            self._timers = [timer for timer in self._timers if timer[2].is_due()]
+            heapq.heapify(self._timers)
+            self._sweep_at = max(2 * len(self._timers), _TIMERS_BEFORE_SWEEP)
         return handle
 
     def create_task(
@@ -265,16 +291,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if process is not None:
             process.adopt(task)
         return task
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Most timers are time-outs of something that came in time: do not hoard them."""
-        self._cancelled_timers += 1
-        if self._cancelled_timers > _TIMERS_BEFORE_SWEEP and 2 * self._cancelled_timers > len(
-            self._timers
-        ):
-            self._timers = [timer for timer in self._timers if timer[2].is_due()]
-            heapq.heapify(self._timers)
-            self._cancelled_timers = 0
 
     def _drop_cancelled(self) -> None:
         while self._timers and not self._timers[0][2].is_due():

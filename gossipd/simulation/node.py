@@ -169,7 +169,7 @@ class SimNode:
 
     def _save_state(self, parts: Parts) -> None:
         try:
-            state.save(parts.node, self.store, PORT)
+            self.store.save_state(state.snapshot(parts.node, parts.transport.addresses))
         except OSError:
             self._around.note(self.name, "upkeep-failed", {})
 

@@ -122,10 +122,14 @@ class SimStore:
     def load_momentum(self, model: bytes) -> Vector | None:
         return self._momentum.get(model)
 
-    def commit(self, pointers: Pointers, models: Sequence[StoredModel]) -> None:
+    def commit(
+        self, pointers: Pointers, models: Sequence[StoredModel], state: bytes | None = None
+    ) -> None:
         self._write("commit")
         self.commits += 1
         self._pointers = pointers
+        if state is not None:
+            self._state = state
         for model in models:
             known = self._models.get(model.model)
             if known is not None and known.update is not None and model.update is None:

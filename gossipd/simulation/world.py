@@ -181,13 +181,16 @@ class Simulation:
         return self.loop.now
 
     def run(self, seconds: float) -> None:
-        """Let time pass. Raises SimulationError at the first fault in anybody's code."""
-        self.loop.advance(seconds)
-        if self.loop.errors:
-            error = self.loop.errors[0]
-            raise SimulationError(f"{error!r} at {self.now:.3f} s ({self})") from error
+        """Let time pass. An exception in anybody's code that nobody handles ends the run."""
+        try:
+            self.loop.advance(seconds)
+            for error in self.loop.errors:
+                raise error
+        except Exception as error:
+            error.add_note(f"at {self.now:.3f} s of {self}")
+            raise
         if self._faults:
-            raise SimulationError(f"at {self.now:.3f} s ({self}): {self._faults[0]}")
+            raise SimulationError(f"at {self.now:.3f} s of {self}: {self._faults[0]}")
 
     def run_until(
         self, condition: Callable[[], object], seconds: float, *, every: float = 0.1
