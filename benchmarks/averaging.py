@@ -224,8 +224,8 @@ def _figure(
     place.set_yticks(heights, [f"{o.name} / {o.versus}" for o in operations])
     place.invert_yaxis()
     place.axvline(1, color="0.3", linewidth=0.8)
-    place.set_xlabel("CPU time, times numpy's (median of paired runs); orange: has a bound")
-    place.set_title(f"{MODELS} models of {layout.parameters:,} parameters")
+    place.set_xlabel("CPU time, times numpy's")
+    figure.suptitle(f"{MODELS} models of {layout.parameters:,} parameters; orange: has a bound")
     place.grid(axis="x", alpha=0.3)
     return figure
 

@@ -96,7 +96,6 @@ def main(name: str, summary: str, measure: Callable[[Options], Report]) -> int:
         "benchmark": name,
         "quick": options.quick,
         "dataset": report.dataset,
-        "seeds": list(options.seeds),
         "machine": machine(),
         "seconds": round(time.monotonic() - began, 1),
         "cpu_seconds": round(_cpu_seconds() - cpu, 1),

@@ -60,6 +60,7 @@ ROUNDS_TO_TARGET = (
     Row("Barabási-Albert", Setting("scale-free"), "15-17 -> 13-14 (13-14)"),
     Row("FedAvg", Setting("server", rounds=20), "(9-10)", ("common",)),
 )
+# The earlier loop's numbers of the deep networks fit pixels in 0..1, the others standardised ones.
 _DEEP = Setting("regular", nodes=20, rounds=30, hidden_layers=5, judge_every=10)
 _SKEWED = Setting("regular", rounds=20, alpha=0.1, judge_every=10)
 _PUSH = Setting("regular", rounds=20, push=True, judge_every=10)
@@ -117,7 +118,11 @@ def measure(options: Options) -> Report:
     return Report(
         dataset=images.name,
         text=_text(rows[:cut], rows[cut:], curves, images.name),
-        data={"target": TARGET, "rows": [_document(row, curves[row.name]) for row in rows]},
+        data={
+            "target": TARGET,
+            "seeds": list(options.seeds),
+            "rows": [_document(row, curves[row.name]) for row in rows],
+        },
         measured=_bars(rows[:cut], rows[cut:], curves),
         figures={
             "rounds": _rounds_figure(rows[:cut], curves, images.name),
@@ -247,7 +252,7 @@ def _rounds_figure(rows: Sequence[Row], curves: Mapping[str, Curves], dataset: s
         place.axhline(TARGET, color="0.6", linewidth=0.8)
         place.set(title=row.name, xlabel="round")
         place.grid(alpha=0.3)
-    axes[0].set(ylabel="test accuracy, median node", ylim=(0, None))
+    axes[0].set(ylabel="test accuracy, median node")
     axes[0].legend(loc="lower right")
     figure.suptitle(f"10 nodes, IID, {dataset}: median over seeds, shade: worst node")
     return figure
@@ -279,7 +284,7 @@ def _settings_figure(rows: Sequence[Row], curves: Mapping[str, Curves], dataset:
     place.set(xlabel="test accuracy: mark = median node, line down to the worst", xlim=(0, 1))
     place.set_title(f"{dataset}, median over seeds")
     place.grid(axis="x", alpha=0.3)
-    place.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=len(RULES))
     return figure
 
 

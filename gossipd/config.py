@@ -172,7 +172,7 @@ class RoundsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     local_steps: Count = 18
     """Mini-batches per round; ours, as in [gossip] (paper: 5, or one epoch)."""
     round_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 0.25
-    """Least seconds between two rounds of one aggregator; a guess that leaves a laptop usable."""
+    """Least seconds from one round to the next; a guess that leaves a laptop usable."""
 
 
 class StorageConfig(Struct, frozen=True, forbid_unknown_fields=True):

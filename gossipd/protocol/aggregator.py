@@ -98,6 +98,7 @@ class Aggregator:
         check: Callable[[str, bytes, Told, float, list[Output]], None],
         chain: Callable[[bytes], Update | None],
         progress: Callable[[float, list[Output]], None],
+        began: Callable[[], float],
     ) -> None:
         self._success_fraction = success_fraction
         self._round_seconds = round_seconds
@@ -117,8 +118,9 @@ class Aggregator:
         """Called when a round was proven here."""
         self._open: dict[int, _Collection] = {}
         self._finished: OrderedDict[tuple[int, bytes], None] = OrderedDict()
+        self._began = began
+        """When the round before began here."""
         self._working = False
-        self._began = 0.0
         self.aggregated = 0
 
     @property
@@ -308,8 +310,7 @@ class Aggregator:
             if self._clock.learn(sample, signed):
                 self._progress(now, out)
         round_ = min(collection.round, self._clock.next)
-        not_before = self._began + self._round_seconds
-        self._began = max(now, not_before)
+        not_before = self._began() + self._round_seconds
         handout = self._desk.prepare(round_, not_before, now, out)
         self._aggregate(handout, deliveries, collection.serving, now, out)
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 from gossipd.protocol.view import SwarmView
 from gossipd.wire.messages import (
-    Aggregated,
     RoundProof,
     RoundState,
     SignedParticipation,
@@ -79,12 +78,12 @@ class RoundClock:
             return ()
         return self.proof.sample.envelope, *(p.envelope for p in self.proof.participations)
 
-    def learn_from(self, message: Aggregated | RoundProof, documents: Iterable[object]) -> bool:
-        """As `learn`, of what a message carries."""
+    def learn_from(self, previous: bytes, documents: Iterable[object]) -> bool:
+        """As `learn`, of opened documents; `previous` is the envelope of the proof's sample."""
         opened = list(documents)
-        samples = [d for d in opened if isinstance(d, SignedSample)]
-        previous = next((s for s in samples if s.envelope == message.previous), None)
-        return self.learn(previous, (d for d in opened if isinstance(d, SignedParticipation)))
+        samples = (d for d in opened if isinstance(d, SignedSample) and d.envelope == previous)
+        witnesses = (d for d in opened if isinstance(d, SignedParticipation))
+        return self.learn(next(samples, None), witnesses)
 
     def shown(self, state: RoundState, above: int = -1) -> RoundProof:
         """The proof as an answer; empty when the asker knows of that round."""

@@ -196,6 +196,7 @@ class Rounds:
             partial(self._check, "training"),
             self._chains.get,
             self._progressed,
+            lambda: self.trainer.since,
         )
         self._judge = Judge(me, genesis, exchange, view, peers, questions, take)
         self.pulls = Pulls(
@@ -415,7 +416,7 @@ class Rounds:
         self._merge_activity(peer, message.activity)
         if not self._settings.exchange or self._is_twin():
             return "refused"
-        if self.clock.learn_from(message, documents):
+        if self.clock.learn_from(message.previous, documents):
             self._progressed(now, out)
         task = self._judge.task(peer, message, documents, now, out)
         if task is None:
@@ -558,7 +559,7 @@ class Rounds:
             told(None, now, out)
             return
         self.activity.heard(peer, self.clock.next)
-        if self.clock.learn_from(answer, documents):
+        if self.clock.learn_from(answer.previous, documents):
             self._progressed(now, out)
         told(answer.state, now, out)
 

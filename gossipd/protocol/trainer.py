@@ -13,6 +13,7 @@ work to the next candidate instead of losing it.
 """
 
 import enum
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -104,7 +105,8 @@ class Trainer:
         self._claim = claim
         """Stand by the steps of work that is used."""
         self._search: _Search | None = None
-        self._since = 0.0
+        self.since = -math.inf
+        """When the current task began."""
         self.phase = Phase.IDLE
         self.task: Task | None = None
         self._tasks = 0
@@ -139,7 +141,7 @@ class Trainer:
         self._judge_sender(task)
         self._drop_search(out)
         self.task = task
-        self._since = now
+        self.since = now
         self.phase = Phase.PREPARING
         if not available:
             self._decline("unavailable", now, out)
@@ -203,7 +205,7 @@ class Trainer:
     def _trained(self, task: Task, event: RoundTrained, now: float, out: list[Output]) -> None:
         self._fetcher.own(event.head)
         self._claim(event.claim)
-        self._pace.trained(now - self._since)
+        self._pace.trained(now - self.since)
         self.cycles += 1
         self.loss = event.loss
         out.append(Report("trained", {"round": task.round, "steps": event.claim.claim.steps}))

@@ -3,6 +3,7 @@
 Models, counters and peers are not in here; they are committed when they change.
 """
 
+import contextlib
 from collections.abc import Sequence
 
 import msgspec
@@ -87,12 +88,10 @@ def restore_rounds(
     What it has claimed to have trained is the most that any of its models says: a head that missed
     its round is contained in no base, but others have heard of its steps.
     """
-    try:
-        sample, *participations = documents.open_proof(load(store).proof) or (None,)
-        rounds.clock.learn(sample, participations)
-    except WireError:
-        # It is asked for again.
-        pass
+    proof = load(store).proof
+    # One that is damaged is asked for again.
+    with contextlib.suppress(WireError):
+        rounds.clock.learn_from(proof[0] if proof else b"", documents.open_proof(proof))
     rows = {row.model: row for row in store.models()}
     steps = max((row.lineage.get(outbound.me, 0) for row in rows.values()), default=0)
     if head is None:

@@ -115,7 +115,7 @@ _PROCESS: ContextVar[Process] = ContextVar("process")
 class _Handle(asyncio.TimerHandle):
     """A callback, and in whose name it runs. Of its base it only has the type."""
 
-    __slots__ = ("_done", "_moment", "_process", "_work", "_within")
+    __slots__ = ("_done", "_moment", "_process", "_within", "_work")
 
     def __init__(
         self,

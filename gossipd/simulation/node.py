@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gossipd.protocol import events
 from gossipd.protocol.events import Event
+from gossipd.protocol.round_events import Leaving
 from gossipd.runtime import state
 from gossipd.runtime.assembly import Options, Parts, Ports, assemble
 from gossipd.runtime.ports import Learner
@@ -29,6 +30,8 @@ from gossipd.wire.envelope import Signer
 from gossipd.wire.identifiers import digest, peer_id_of
 
 PORT = 4001
+FAREWELL_SECONDS = 1.0
+"""How long an orderly stop may take to say that it is one, as the daemon has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +181,10 @@ class SimNode:
         self._alive().spawn(self._leave(self.live))
 
     async def _leave(self, parts: Parts) -> None:
-        await parts.engine.stop()
         self._save_state(parts)
+        if parts.node.rounds is not None:
+            await parts.engine.farewell(Leaving(parts.leaving()), FAREWELL_SECONDS)
+        await parts.engine.stop()
         # Not in the middle of this task.
         self._around.loop.call_soon(self._alive().end)
 

@@ -35,6 +35,9 @@ class Shelf:
         self._updates: WeakValueDictionary[bytes, _SavedUpdate] = WeakValueDictionary()
         self._vectors: WeakValueDictionary[bytes, Vector] = WeakValueDictionary()
 
+    def __len__(self) -> int:
+        return len(self._updates) + len(self._vectors)
+
     def update(self, update: bytes, saved: _SavedUpdate) -> _SavedUpdate:
         known = self._updates.get(update)
         if known is None:
@@ -64,7 +67,7 @@ class SimStore:
         self.full = False
         self.commits = 0
         self._incarnation = incarnation
-        self._shelf = shelf or Shelf()
+        self._shelf = Shelf() if shelf is None else shelf
         self._step = step
         self._history_models = history_models
         self._history_updates = history_updates

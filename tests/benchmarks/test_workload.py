@@ -1,10 +1,13 @@
 """Nodes of a benchmark train on exactly the examples of their shard."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from benchmarks.synchronous import Run, Setting, run
-from benchmarks.workload import Images, Source, learners
+from benchmarks.workload import Images, Source, learners, source
+from gossipd.errors import OperatorError
 from gossipd.learning.learner import TorchLearner
 from gossipd.learning.partition import Scheme, Shard
 
@@ -51,3 +54,12 @@ def test_nodes_of_a_server_all_hold_its_model() -> None:
 def test_only_the_asked_rounds_are_judged_and_always_the_last() -> None:
     this = Run(DIGITS, Setting("alone", nodes=2, rounds=5, judge_every=2), "plain", 1)
     assert [point.round for point in run(this)] == [2, 4, 5]
+
+
+def test_a_folder_without_the_data_set_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match="has no folder fashion-8k"):
+        source(tmp_path, "fashion-8k")
+
+
+def test_without_a_folder_there_are_the_digits() -> None:
+    assert source(None, "fashion-8k") == DIGITS

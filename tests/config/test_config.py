@@ -159,7 +159,7 @@ def test_a_section_must_be_one(tmp_path: Path) -> None:
         ("gossip.self_weight", float("nan")),
         ("gossip.local_steps", 2**40),
         ("storage.quota_mb", 0),
-        ("mode", "rounds"),
+        ("mode", "sideways"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused(tmp_path: Path, key: str, value: object) -> None:

@@ -1,9 +1,10 @@
-"""Simulated swarms as the tests want them: the daemon's shipped defaults, learners of both kinds."""
+"""Simulated swarms as the tests want them: the shipped defaults, learners of both kinds."""
 
 from typing import Any
 
 from gossipd.config import Config
 from gossipd.protocol.gossip import Settings
+from gossipd.protocol.rounds import RoundSettings
 from gossipd.runtime.assembly import Options
 from gossipd.runtime.ports import Learner
 from gossipd.simulation.node import Machine
@@ -35,8 +36,22 @@ def options(config: Config | None = None, **changes: Any) -> Options:
         "request_timeout": network.request_timeout,
         "dial_timeout": network.dial_timeout,
         "progress_timeout": network.progress_timeout,
+        "rounds": _rounds(config) if config.mode == "rounds" else None,
     }
     return Options(**{**made, **changes})
+
+
+def _rounds(config: Config) -> RoundSettings:
+    rounds = config.rounds
+    return RoundSettings(
+        sample=rounds.sample,
+        aggregators=rounds.aggregators,
+        success_fraction=rounds.success_fraction,
+        activity_window=rounds.activity_window,
+        local_steps=rounds.local_steps,
+        round_seconds=rounds.round_seconds,
+        exchange=config.gossip.exchange,
+    )
 
 
 def stub(number: int) -> Learner:
