@@ -1,8 +1,8 @@
 """Data sets as tasks, dealt out to many nodes of one process.
 
-Images are standardised by the mean and deviation of all training images (ours: the reference loop
-needs it; with pixels in 0..1 every count of rounds is half as long again). A node trains on all
-examples of its shard.
+Images are standardised by the mean and deviation of all training images. That is ours: chosen of
+four scales because it gives the rounds that an earlier loop counted (README.md). A node trains on
+all examples of its shard.
 """
 
 from collections.abc import Sequence

@@ -127,14 +127,12 @@ class Aggregator:
     def is_busy(self) -> bool:
         return self._working or bool(self._open)
 
-    def state(self, round_: int | None, model: bytes) -> RoundState:
-        """What became of those who trained `model`, for whatever round if None."""
+    def state(self, model: bytes) -> RoundState:
+        """What becomes, or became, of those who trained `model`."""
         for collection in self._open.values():
             if any(s.sample.model == model for s in collection.samples.values()):
                 return "collecting"
-        if any(m == model and round_ in (None, r) for r, m in self._finished):
-            return "done"
-        return "unknown"
+        return "done" if any(m == model for _, m in self._finished) else "unknown"
 
     # --- collecting ------------------------------------------------------------------------------
 

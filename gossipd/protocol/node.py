@@ -1,9 +1,8 @@
 """One node of the swarm: `handle(event, now) -> outputs`, and nothing else.
 
-Routes what happened to the state machines and ties them together. The way of an update in:
-
-    Offer, or the answer to Have -> exchange.judge -> [claims asked for] -> Fetch -> Arrived
-        -> [an island's serving model asked for] -> gossip's buffer -> Merge -> Merged
+Routes what happened to the state machines and ties them together. Here are the connections, the
+greeting and the view; how the node learns is one of two modes, `heads` (asynchronous, with
+`gossip`) and `rounds`, which take the rest.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,12 +11,12 @@ from random import Random
 from typing import Any
 
 from gossipd.protocol import events, gossip, peers, questions
-from gossipd.protocol.antientropy import AntiEntropy
-from gossipd.protocol.events import Answer, Disconnect, Event, Fetch, Output, Report
+from gossipd.protocol.events import Answer, Disconnect, Event, Output, Report
 from gossipd.protocol.exchange import Exchange, Terms
 from gossipd.protocol.gossip import Gossip
 from gossipd.protocol.greeting import Swarm, refusal
-from gossipd.protocol.lineage import is_news
+from gossipd.protocol.heads import Heads
+from gossipd.protocol.host import Host
 from gossipd.protocol.peers import Peers
 from gossipd.protocol.policy import PeerPolicy, Uniform
 from gossipd.protocol.questions import Questions
@@ -29,14 +28,11 @@ from gossipd.wire import limits
 from gossipd.wire.identifiers import author_key
 from gossipd.wire.messages import (
     Goodbye,
-    Have,
     Hello,
-    Offer,
     Ping,
     Pong,
     Refused,
     Request,
-    Role,
     SignedClaim,
     SignedParticipation,
     SignedRecord,
@@ -44,7 +40,6 @@ from gossipd.wire.messages import (
     Update,
     View,
     ViewSync,
-    Want,
 )
 
 
@@ -77,24 +72,19 @@ class Node:
             self.peers,
             self.me,
             lambda: (self.mode.lineage, self.mode.model),
-            lambda update: update in self._settling or self.mode.holds(update),
+            lambda update: self._way.holds(update),
         )
-        self.offers_sent = 0
-        self._policy = policy or Uniform(rng)
         self._questions = Questions()
-        self._antientropy = AntiEntropy(
-            setup.anti_entropy_seconds, self._policy, self.view, self._questions, rng
-        )
         self._twin = TwinWatch(setup.peer_id, setup.incarnation, self.view)
-        self.rounds = None if setup.rounds is None else self._make_rounds(setup.rounds, rng)
+        host = self._host(rng, policy or Uniform(rng))
+        self.rounds = None if setup.rounds is None else Rounds(setup.rounds, host)
         self.mode: Gossip | Rounds = self.rounds or Gossip(setup.gossip, self.view, rng)
-        """How this node learns."""
+        """How this node learns, and what it stands on."""
+        self._heads = None if self.rounds else Heads(setup.gossip, self.gossip, host)
+        self._way: Heads | Rounds = self._heads or self.rounds  # type: ignore[assignment]
+        """Its dealings with others."""
         self._record: SignedRecord | None = None
         self._claim: SignedClaim | None = None
-        self._serving_askers: list[tuple[str, int]] = []
-        self._settling: set[bytes] = set()
-        """Heads that are here and wait for the serving model beside them."""
-        self._awaiting_serving: dict[bytes, Update] = {}
         self._on: dict[type[Any], Callable[[Any, float, list[Output]], None]] = {
             events.Started: self._on_started,
             events.RecordChanged: lambda e, now, out: self._set_record(e.record),
@@ -112,22 +102,14 @@ class Node:
             events.Misbehaved: lambda e, now, out: self.peers.refuse(
                 e.peer, e.reason, now, out, hostile=True
             ),
-            events.Arrived: self._on_arrived,
-            events.FetchFailed: self._on_fetch_failed,
-            events.Trained: self._on_trained,
-            events.Merged: self._on_merged,
-            events.LearningFailed: self._on_learning_failed,
-            events.ServingPublished: self._on_serving_published,
+            Leaving: self._on_leaving,
             events.SetPaused: lambda e, now, out: self.mode.set_paused(e.paused, now, out),
         }
-        if self.rounds is not None:
-            self._on.update(self.rounds.handlers)
-            self._on[Leaving] = self._on_leaving
+        self._on |= self._way.handlers
 
-    def _make_rounds(self, settings: RoundSettings, rng: Random) -> Rounds:
+    def _host(self, rng: Random, policy: PeerPolicy) -> Host:
         setup = self.setup
-        return Rounds(
-            settings,
+        return Host(
             setup.peer_id,
             setup.swarm.id,
             setup.swarm.genesis,
@@ -136,7 +118,7 @@ class Node:
             self.peers,
             self.exchange,
             self._questions,
-            self._policy,
+            policy,
             rng,
             self._take,
             self._set_claim,
@@ -155,10 +137,19 @@ class Node:
         return self.mode
 
     @property
+    def offers_sent(self) -> int:
+        return 0 if self._heads is None else self._heads.sent
+
+    @property
     def own_steps(self) -> int:
         """How far this node has claimed to have trained."""
         restored = 0 if self.rounds is None else self.rounds.own_steps
         return max(self.mode.lineage.get(self.me, 0), restored)
+
+    @property
+    def identity_in_use(self) -> bool:
+        """Somebody else signs with this node's key: it no longer exchanges models."""
+        return self._twin.found
 
     def restore(
         self,
@@ -185,9 +176,7 @@ class Node:
     def _on_started(self, event: events.Started, now: float, out: list[Output]) -> None:
         self._set_claim(event.claim)
         self._set_record(event.record)
-        self.mode.start(now, out)
-        if self.rounds is None and self.setup.gossip.exchange:
-            self._antientropy.start(now, out)
+        self._way.start(now, out)
 
     def _set_record(self, record: SignedRecord) -> None:
         self._record = record
@@ -197,16 +186,8 @@ class Node:
     def _on_timer(self, event: events.TimerFired, now: float, out: list[Output]) -> None:
         if event.key == peers.DIAL_TIMER:
             self.peers.dial_due(now, out)
-        elif self.rounds is not None:
-            self.rounds.on_timer(event.key, now, out)
-        elif event.key == gossip.CYCLE_TIMER:
-            self.gossip.on_timer(now, out)
         else:
-            self._antientropy.on_timer(self.peers.admitted(), self._have("head"), now, out)
-
-    def _have(self, role: Role) -> Have:
-        model = self.gossip.model or self.setup.swarm.genesis
-        return Have(lineage=dict(self.gossip.lineage), model=model, role=role)
+            self._way.on_timer(event.key, now, out)
 
     # --- connections -----------------------------------------------------------------------------
 
@@ -238,10 +219,7 @@ class Node:
         if self.peers.meet(peer):
             out.append(Report("peer-connected", {"peer": peer}))
             self._questions.ask(peer, self.view.question(), questions.ViewPull(), out)
-            if self.rounds is not None:
-                self.rounds.on_met(peer, now, out)
-            elif self.setup.gossip.exchange:
-                self._questions.ask(peer, self._have("head"), questions.Pull(), out)
+            self._way.on_met(peer, now, out)
 
     def _turn_away(self, peer: str, refused: Refused, now: float, out: list[Output]) -> None:
         self.peers.refuse(peer, refused.code, now, out)
@@ -277,28 +255,17 @@ class Node:
             out.append(Answer(event.token, Refused(code="hello-first", reason="say hello first")))
         else:
             self._meet(peer, now, out)
-            if self.rounds is None or not self.rounds.on_request(event, now, out):
-                self._on_question(event, message, now, out)
+            if not self._way.on_request(event, now, out):
+                self._on_question(event, message, out)
 
-    def _on_question(
-        self,
-        event: events.Requested,
-        message: Request,
-        now: float,
-        out: list[Output],
-    ) -> None:
-        peer = event.peer
+    def _on_question(self, event: events.Requested, message: Request, out: list[Output]) -> None:
+        """What is answered the same in both modes, unless a mode knows better."""
         if isinstance(message, Ping):
             out.append(Answer(event.token, Pong(unavailable=self.mode.paused)))
         elif isinstance(message, ViewSync):
             out.append(Answer(event.token, self.view.answer(message)))
-        elif isinstance(message, Offer):
-            expected = self._on_offer(peer, event.documents, now, out)
-            out.append(Answer(event.token, Want(updates=tuple(u.id for u in expected))))
-        elif isinstance(message, Have):
-            self._on_have(event, message, out)
         else:
-            refused = Refused(code="wrong-mode", reason="this peer does not work in rounds")
+            refused = Refused(code="wrong-mode", reason="this peer learns in another mode")
             out.append(Answer(event.token, refused))
 
     def _on_hello(
@@ -329,34 +296,6 @@ class Node:
             return Refused(code="swarm-full", reason=f"at most {limits.AUTHORS} authors")
         return None
 
-    def _on_have(self, event: events.Requested, have: Have, out: list[Output]) -> None:
-        head = self.gossip.head
-        if not self._publishes or head is None:
-            out.append(Answer(event.token, Offer()))
-        elif have.role == "serving":
-            self._serving_askers.append((event.peer, event.token))
-            if len(self._serving_askers) == 1:
-                out.append(events.PublishServing(dict(self.gossip.lineage)))
-        elif is_news(have.lineage, have.model, head.manifest.lineage, head.manifest.model):
-            out.append(Answer(event.token, self._offer(event.peer, head)))
-        else:
-            out.append(Answer(event.token, Offer()))
-
-    def _offer(self, peer: str, update: Update) -> Offer:
-        claims = self.view.proofs_for(peer, update.manifest.lineage)
-        return Offer(manifests=(update.envelope,), claims=claims)
-
-    def _on_serving_published(
-        self, event: events.ServingPublished, now: float, out: list[Output]
-    ) -> None:
-        if event.update is not None:
-            self._twin.signed(event.update)
-        for peer, token in self._serving_askers:
-            # This node may have trained since the asker heard of it, so the claims go along.
-            offer = Offer() if event.update is None else self._offer(peer, event.update)
-            out.append(Answer(token, offer))
-        self._serving_askers = []
-
     # --- what peers answer -----------------------------------------------------------------------
 
     def _on_answered(self, event: events.Answered, now: float, out: list[Output]) -> None:
@@ -374,15 +313,9 @@ class Node:
             self._give_up(purpose, now, out)
         elif isinstance(purpose, questions.ViewPull) and isinstance(message, View):
             self._take(peer, documents, now, out)
-        elif isinstance(purpose, questions.Proof) and isinstance(message, View):
-            self._take(peer, documents, now, out)
-            updates = list(purpose.updates)
-            self.exchange.fetch(peer, self.exchange.judge_proven(peer, updates, now, out), out)
-        elif isinstance(purpose, questions.Pull) and isinstance(message, Offer):
-            self._on_offer(peer, documents, now, out)
-        elif isinstance(purpose, questions.ServingPull) and isinstance(message, Offer):
-            self._on_serving_offer(peer, purpose.update, documents, now, out)
-        elif not (isinstance(purpose, questions.Offered) and isinstance(message, Want)):
+        elif self._heads is None or not self._heads.on_answered(
+            peer, purpose, message, documents, now, out
+        ):
             self.peers.refuse(peer, "wrong-answer", now, out, hostile=True)
             self._give_up(purpose, now, out)
 
@@ -422,123 +355,8 @@ class Node:
     def _give_up(self, purpose: questions.Purpose, now: float, out: list[Output]) -> None:
         if isinstance(purpose, questions.Then):
             purpose.reply(None, (), now, out)
-        elif isinstance(purpose, questions.ServingPull):
-            self._settle(purpose.update, None, now, out)
-
-    # --- updates ---------------------------------------------------------------------------------
-
-    def _on_offer(
-        self,
-        peer: str,
-        documents: Sequence[events.SignedDocument],
-        now: float,
-        out: list[Output],
-    ) -> list[Update]:
-        """Judge what is offered, start fetching; the updates that may be fetched."""
-        self._take(peer, documents, now, out)
-        if not self.setup.gossip.exchange or self.identity_in_use:
-            # With a twin about, what others have learnt of "this" node means nothing here.
-            return []
-        offered = tuple(
-            d for d in documents if isinstance(d, Update) and d.manifest.role != "serving"
-        )
-        wanted, unproven = self.exchange.judge(peer, offered, now, out)
-        self.exchange.fetch(peer, wanted, out)
-        if self._questions.is_open(peer, questions.Proof):
-            # One at a time, so that nobody makes this node hoard manifests; they come again.
-            return wanted
-        if unproven:
-            missing = {a for u in unproven for a in self.view.unproven(u.manifest.lineage)}
-            question = self.view.question(only=tuple(sorted(missing))[: limits.AUTHORS])
-            self._questions.ask(peer, question, questions.Proof(tuple(unproven)), out)
-        return wanted + unproven
-
-    def _on_arrived(self, event: events.Arrived, now: float, out: list[Output]) -> None:
-        head = self._awaiting_serving.pop(event.update.id, None)
-        if head is not None:
-            self._settle(head, event.update, now, out)
-            return
-        self.exchange.on_arrived(event, out)
-        if self.gossip.is_island(event.update) and self.peers.is_admitted(event.peer):
-            self._settling.add(event.update.id)
-            purpose = questions.ServingPull(event.update)
-            self._questions.ask(event.peer, self._have("serving"), purpose, out)
-        else:
-            self.gossip.arrived(event.update, None, now, out)
-
-    def _settle(self, head: Update, serving: Update | None, now: float, out: list[Output]) -> None:
-        """The serving model beside a head has come, or will not: the head can be merged."""
-        self._settling.discard(head.id)
-        self.gossip.arrived(head, serving, now, out)
-
-    def _on_serving_offer(
-        self,
-        peer: str,
-        head: Update,
-        documents: Sequence[events.SignedDocument],
-        now: float,
-        out: list[Output],
-    ) -> None:
-        self._take(peer, documents, now, out)
-        offered = tuple(
-            d for d in documents if isinstance(d, Update) and d.manifest.role == "serving"
-        )
-        wanted, _ = self.exchange.judge(peer, offered[:1], now, out)
-        if wanted and wanted[0].id not in self._awaiting_serving:
-            self._awaiting_serving[wanted[0].id] = head
-            out.append(Fetch(peer, wanted[0]))
-        else:
-            self._settle(head, None, now, out)
-
-    def _on_fetch_failed(self, event: events.FetchFailed, now: float, out: list[Output]) -> None:
-        head = self._awaiting_serving.pop(event.update.id, None)
-        if head is not None:
-            self.peers.refuse(event.peer, event.reason, now, out, hostile=event.blame != "nobody")
-            self._settle(head, None, now, out)
-            return
-        self.exchange.on_fetch_failed(event, now, out)
-
-    # --- learning --------------------------------------------------------------------------------
-
-    def _on_trained(self, event: events.Trained, now: float, out: list[Output]) -> None:
-        self._set_claim(event.claim)
-        self._twin.signed(event.head)
-        self.gossip.on_trained(event.head, event.loss, now, out)
-        out.append(Report("trained", {"steps": event.claim.claim.steps, "loss": event.loss}))
-        if not self._publishes:
-            return
-        for peer in self._policy.choose(self.peers.admitted(), self.setup.gossip.fanout):
-            self.offers_sent += 1
-            self._questions.ask(peer, self._offer(peer, event.head), questions.Offered(), out)
-
-    def _on_merged(self, event: events.Merged, now: float, out: list[Output]) -> None:
-        self._twin.signed(event.head)
-        self.gossip.on_merged(event.head, now, out)
-
-    def _on_learning_failed(
-        self, event: events.LearningFailed, now: float, out: list[Output]
-    ) -> None:
-        out.append(
-            Report(
-                "learning-failed",
-                {"task": event.task, "reason": event.reason, "gate": event.gate},
-            )
-        )
-        self.gossip.on_failed(event.task, event.reason, event.gate, now, out)
-
-    @property
-    def identity_in_use(self) -> bool:
-        """Somebody else signs with this node's key: it no longer exchanges models."""
-        return self._twin.found
-
-    @property
-    def _publishes(self) -> bool:
-        """Whether others may have the head: what cannot be proven, they would only refuse."""
-        return (
-            self.setup.gossip.exchange
-            and not self.identity_in_use
-            and not self.view.unproven(self.mode.lineage)
-        )
+        elif self._heads is not None:
+            self._heads.give_up(purpose, now, out)
 
     # --- documents -------------------------------------------------------------------------------
 

@@ -14,9 +14,9 @@ import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor
-from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
-from functools import partial
+from inspect import CORO_CREATED, getcoroutinelocals, getcoroutinestate
+from types import CoroutineType
 from typing import Any, NoReturn, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
@@ -60,6 +60,10 @@ class Process:
 
     # --- time ------------------------------------------------------------------------------------
 
+    def after(self, delay: float) -> float:
+        """The true moment when `delay` seconds have passed on its clock."""
+        return self.moment(self.time() + delay)
+
     def time(self) -> float:
         """Seconds on its own monotonic clock."""
         return self._origin + (self._loop.now - self._born) * self._rate
@@ -96,11 +100,9 @@ class Process:
         self.alive = False
         for task in self._tasks:
             work = task.get_coro()
-            if task.done() or not isinstance(work, Coroutine):
-                continue
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
-            if not getattr(work, "cr_running", False):  # else ProcessEnded is about to unwind it
-                work.close()
+            if not task.done() and isinstance(work, CoroutineType):
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                _close(work)
         self._tasks.clear()
 
     def exit(self) -> NoReturn:
@@ -109,13 +111,25 @@ class Process:
         raise ProcessEnded(self.name)
 
 
+def _close(work: "CoroutineType[Any, Any, Any]") -> None:
+    """End a coroutine, unless it runs just now: then ProcessEnded is about to unwind it."""
+    if work.cr_running:
+        return
+    if getcoroutinestate(work) == CORO_CREATED:
+        # It will never await what it was handed to await.
+        for value in getcoroutinelocals(work).values():
+            if isinstance(value, CoroutineType):
+                _close(value)
+    work.close()
+
+
 _PROCESS: ContextVar[Process] = ContextVar("process")
 
 
 class _Handle(asyncio.TimerHandle):
     """A callback, and in whose name it runs. Of its base it only has the type."""
 
-    __slots__ = ("_done", "_moment", "_process", "_within", "_work")
+    __slots__ = ("args", "callback", "context", "done", "moment", "process")
 
     def __init__(
         self,
@@ -124,30 +138,27 @@ class _Handle(asyncio.TimerHandle):
         args: tuple[Any, ...],
         context: Context,
     ) -> None:
-        self._moment = moment
-        self._work = partial(callback, *args)
-        self._within = context
-        self._process: Process | None = context.get(_PROCESS)
-        self._done = False
+        self.moment = moment
+        self.callback = callback
+        self.args = args
+        self.context = context
+        self.process: Process | None = context.get(_PROCESS)
+        self.done = False
 
     def is_due(self) -> bool:
-        return not self._done and (self._process is None or self._process.alive)
-
-    def run(self) -> None:
-        self._done = True
-        self._within.run(self._work)
+        return not self.done and (self.process is None or self.process.alive)
 
     def when(self) -> float:
-        return self._moment
+        return self.moment
 
     def cancel(self) -> None:
-        self._done = True
+        self.done = True
 
     def cancelled(self) -> bool:
-        return self._done
+        return self.done
 
     def __repr__(self) -> str:
-        return f"<{self._work!r} of {self._process!r} at {self._moment}>"
+        return f"<{self.callback!r} of {self.process!r} at {self.moment}>"
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -197,9 +208,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._jump()
         for _ in range(len(self._soon)):
             handle = self._soon.popleft()
-            if handle.is_due():
-                with suppress(ProcessEnded):
-                    handle.run()
+            if not handle.is_due():
+                continue
+            handle.done = True
+            try:
+                handle.context.run(handle.callback, *handle.args)
+            except ProcessEnded:
+                continue
 
     def run_forever(self) -> None:
         self._ending = False
@@ -229,7 +244,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def call_soon(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        handle = _Handle(self.now, callback, args, context or copy_context())
+        # Not `context or …`: one without variables is false.
+        handle = _Handle(self.now, callback, args, copy_context() if context is None else context)
         self._soon.append(handle)
         return handle
 
@@ -240,9 +256,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        context = context or copy_context()
+        context = copy_context() if context is None else context
         process = context.get(_PROCESS)
-        moment = self.now + delay if process is None else process.moment(process.time() + delay)
+        moment = self.now + delay if process is None else process.after(delay)
         return self.call_when(moment, callback, *args, context=context)
 
     def call_at(
@@ -252,7 +268,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        context = context or copy_context()
+        context = copy_context() if context is None else context
         process = context.get(_PROCESS)
         moment = when if process is None else process.moment(when)
         return self.call_when(moment, callback, *args, context=context)
@@ -266,7 +282,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.TimerHandle:
         """As `call_at`, by the true time."""
         moment = max(moment, self.now)
-        handle = _Handle(moment, callback, args, context or copy_context())
+        handle = _Handle(moment, callback, args, copy_context() if context is None else context)
         self._numbered += 1
         heapq.heappush(self._timers, (moment, self._numbered, handle))
         if len(self._timers) > self._sweep_at:
@@ -283,7 +299,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         name: object = None,
         context: Context | None = None,
     ) -> asyncio.Task[T]:
-        context = context or copy_context()
+        context = copy_context() if context is None else context
         task: asyncio.Task[T] = asyncio.Task(
             coro, loop=self, name=None if name is None else str(name), context=context
         )

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from gossipd.protocol.events import Requested
+from gossipd.protocol.events import Ask, Requested
 from gossipd.wire.framing import pack
 from gossipd.wire.messages import (
     Advert,
@@ -285,19 +285,11 @@ def test_whoever_claims_far_rounds_all_the_time_is_asked_now_and_then_only() -> 
     stage = Stage()
     asked = stage.world.asked["RoundQuery"]
     quiet = stage.victim
-    before = sum(
-        1
-        for o in quiet.outputs
-        if type(o).__name__ == "Ask" and o.peer == stage.villain.id  # type: ignore[union-attr]
-    )
+    before = sum(1 for o in quiet.outputs if isinstance(o, Ask) and o.peer == stage.villain.id)
     for _ in range(50):
         stage.world.say(stage.villain, quiet, Ping(est=FAR))
         stage.world.run(0.02)
-    after = sum(
-        1
-        for o in quiet.outputs
-        if type(o).__name__ == "Ask" and o.peer == stage.villain.id  # type: ignore[union-attr]
-    )
+    after = sum(1 for o in quiet.outputs if isinstance(o, Ask) and o.peer == stage.villain.id)
     assert asked > 0
     assert after - before < 30
     stage.goes_on()

@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: nobody waits for ever, no lineage shrinks, in the end all agree.
+"""Whatever happens in whatever order: nobody waits for ever, no lineage shrinks, all agree.
 
 Hypothesis makes up the schedules and shrinks one that fails; the blob that it prints runs it again.
 """

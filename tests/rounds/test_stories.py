@@ -211,7 +211,7 @@ def test_a_slow_trainer_is_waited_for_while_it_trains() -> None:
     go_on(world, members, 3, 20.0)
     members[0].training_seconds = 1.5
     go_on(world, members, 4, 60.0)
-    last = [m for m in members if m.aggregates][0].aggregates[-1]
+    last = next(m for m in members if m.aggregates).aggregates[-1]
     assert sum(len(group.heads) for group in last.groups) == 5
 
 

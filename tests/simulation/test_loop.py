@@ -1,8 +1,10 @@
 """Virtual time: it jumps, it is fair, and a killed process is silent at once."""
 
 import asyncio
+import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from typing import Any
 
 import pytest
 
@@ -167,3 +169,36 @@ def test_a_timer_is_never_early_by_its_own_process_clock(loop: VirtualLoop, rate
     assert len(late) == 199
     assert min(late) >= 0
     assert max(late) < 1e-9
+
+
+def test_a_process_that_ends_before_its_tasks_began_leaves_nothing_behind(
+    loop: VirtualLoop,
+) -> None:
+    """What was never awaited would be a warning, and warnings of that kind fail a test."""
+
+    async def outer(inner: Coroutine[Any, Any, None]) -> None:
+        await inner
+
+    async def inner() -> None:
+        raise AssertionError("it never began")
+
+    process = Process(loop, "p")
+    process.spawn(outer(inner()))
+    process.end()
+    loop.advance(1.0)
+    gc.collect()
+    assert loop.errors == []
+
+
+def test_what_waits_outside_of_a_process_outlives_it(loop: VirtualLoop) -> None:
+    """Woken by a process that ends at once, it still runs: it is not of that process."""
+    process = Process(loop, "p")
+    woken = asyncio.Event()
+
+    def wake_and_end() -> None:
+        woken.set()
+        process.exit()
+
+    loop.call_when(1.0, wake_and_end, context=process.context)
+    assert loop.run_until_complete(woken.wait())
+    assert not process.alive

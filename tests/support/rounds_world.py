@@ -87,7 +87,7 @@ class RoundWorld(World):
         self.asked: Counter[str] = Counter()
         """Messages by type."""
 
-    def add(self, name: str, **options: Any) -> RoundMember:  # type: ignore[override]
+    def add(self, name: str, **options: Any) -> RoundMember:
         member = RoundMember(self, name, **options)
         self.members[name] = self.by_id[member.id] = member
         return member
@@ -95,7 +95,7 @@ class RoundWorld(World):
     def swarm(self, count: int, **options: Any) -> list[RoundMember]:  # type: ignore[override]
         return super().swarm(count, **options)  # type: ignore[return-value]
 
-    def restart(self, name: str, *, remember_claims: bool = True) -> RoundMember:  # type: ignore[override]
+    def restart(self, name: str, *, remember_claims: bool = True) -> RoundMember:
         before = self.members[name]
         assert isinstance(before, RoundMember)
         if before.running:
@@ -138,7 +138,11 @@ class RoundWorld(World):
     def _deliver(self, question: Any, payload: bytes) -> None:
         if {question.asker.id, question.answerer} & self.silent:
             # Nothing comes of it but the request's own time-out.
-            self.at(10.0, lambda: question in self._questions and self._fail(question, "timeout"))
+            def give_up() -> None:
+                if question in self._questions:
+                    self._fail(question, "timeout")
+
+            self.at(10.0, give_up)
             return
         super()._deliver(question, payload)
 

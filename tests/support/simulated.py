@@ -1,6 +1,6 @@
 """Simulated swarms as the tests want them: the shipped defaults, learners of both kinds."""
 
-from typing import Any
+from typing import Any, Literal
 
 from gossipd.config import Config
 from gossipd.protocol.gossip import Settings
@@ -10,6 +10,8 @@ from gossipd.runtime.ports import Learner
 from gossipd.simulation.node import Machine
 from gossipd.simulation.stub import StubLearner
 from gossipd.simulation.world import Simulation
+
+Mode = Literal["gossip", "rounds"]
 
 
 def options(config: Config | None = None, **changes: Any) -> Options:
@@ -73,13 +75,13 @@ def swarm(
     count: int,
     learner: Any = stub,
     machine: Machine | None = None,
-    config: Config | None = None,
+    mode: Mode = "gossip",
     **changes: Any,
 ) -> list[str]:
     """Started nodes n0, n1, ... that have all been told of each other."""
     names = [f"n{number}" for number in range(count)]
     for number, name in enumerate(names):
-        sim.add(name, learner(number), options(config, **changes), machine)
+        sim.add(name, learner(number), options(Config(mode=mode), **changes), machine)
     sim.introduce(*names)
     sim.start(*names)
     return names
