@@ -81,6 +81,7 @@ class Parts:
     documents: Documents
     models: Models
     outbound: Outbound
+    round_work: RoundWork
     steps: ReservedCounter
     waits: Waits
     store: Store
@@ -181,23 +182,24 @@ def assemble(ports: Ports, options: Options) -> Parts:
     state.restore(node, state.load(store), head, documents, store)
     if node.rounds is not None:
         state.restore_rounds(node.rounds, models, outbound, documents, store, head)
+    round_work = RoundWork(
+        models=models,
+        outbound=outbound,
+        documents=documents,
+        learner=learner,
+        store=store,
+        compute=ports.compute,
+        clock=ports.clock,
+        steps=steps,
+        averaging=options.averaging,
+        serving_decay=options.serving_decay,
+    )
     engine = Engine(
         node=node,
         transport=ports.transport,
         inbound=inbound,
         outbound=outbound,
-        round_work=RoundWork(
-            models=models,
-            outbound=outbound,
-            documents=documents,
-            learner=learner,
-            store=store,
-            compute=ports.compute,
-            clock=ports.clock,
-            steps=steps,
-            averaging=options.averaging,
-            serving_decay=options.serving_decay,
-        ),
+        round_work=round_work,
         documents=documents,
         store=store,
         clock=ports.clock,
@@ -214,6 +216,7 @@ def assemble(ports: Ports, options: Options) -> Parts:
         documents=documents,
         models=models,
         outbound=outbound,
+        round_work=round_work,
         steps=steps,
         waits=waits,
         store=store,

@@ -16,7 +16,7 @@ from gossipd.runtime.outbound import Outbound
 from gossipd.runtime.ports import Store, StoredModel
 from gossipd.wire.errors import WireError
 from gossipd.wire.framing import pack
-from gossipd.wire.messages import SignedClaim, SignedRecord, Update
+from gossipd.wire.messages import Role, SignedClaim, SignedRecord, Update
 
 
 class SwarmState(msgspec.Struct, frozen=True):
@@ -97,17 +97,28 @@ def restore_rounds(
     if head is None:
         rounds.restore(None, None, steps)
         return
-    base = _update(rows.get(models.pointers.base), documents, store)
-    serving = _update(rows.get(models.pointers.serving), documents, store)
-    if base is None or base.manifest.role != "base":
-        # It worked asynchronously before: its head is what it takes into the rounds.
-        vector = models.get(models.pointers.head)
-        lineage = dict(head.lineage)
+
+    def standing(role: Role, model: bytes) -> Update | None:
+        """The update of a committed model; a new one if it was published as something else."""
+        row, vector = rows.get(model), models.find(model)
+        known = _update(row, documents, store)
+        if known is not None and known.manifest.role == role:
+            return known
+        if row is None or vector is None:
+            return None
+        lineage = dict(row.lineage)
+        round_ = 0 if known is None else known.manifest.round
         own = lineage.get(outbound.me, 0)
-        base = outbound.publish(vector, role="base", lineage=lineage, steps=own)
-    if serving is not None and serving.manifest.role != "serving":
-        serving = None
-    rounds.restore(base, serving, steps)
+        return outbound.publish(vector, role=role, lineage=lineage, steps=own, round_=round_)
+
+    pointers = models.pointers
+    last = _update(rows.get(pointers.base), documents, store)
+    if last is None or last.manifest.role == "head":
+        # It worked asynchronously before, or alone: its head is what it takes into the rounds.
+        rounds.restore(standing("base", pointers.head), None, steps)
+    else:
+        serving = standing("serving", pointers.serving)
+        rounds.restore(standing("base", pointers.base), serving, steps)
 
 
 def _update(row: StoredModel | None, documents: Documents, store: Store) -> Update | None:

@@ -64,13 +64,15 @@ async def test_killed_in_the_middle_it_resumes_what_it_had_committed(fleet: Flee
         await trained(first, 2)
         await first.pause()
         before = await settled(first)
-        accuracy = (await first.evaluate())["accuracy"]
+        serving = await first.evaluate()
         await first.kill()
         cycles = [(await other.status())["training"]["cycles"] for other in others]
         after = await (await fleet.restart(first)).status()
         assert after["peer_id"] == before["peer_id"]
         assert after["training"]["steps"] >= before["training"]["steps"]
-        assert abs((await first.evaluate())["accuracy"] - accuracy) <= 0.02
+        # It trains on at once, so what it stood on is looked up, and it has not become worse.
+        assert serving["hash"] in {model["hash"] for model in await first.models()}
+        assert (await first.evaluate())["accuracy"] >= serving["accuracy"] - 0.02
         resumed = await trained(first, 1)
         assert resumed["training"]["steps"] > before["training"]["steps"]
         for other, done in zip(others, cycles, strict=True):

@@ -1,6 +1,7 @@
 """What rounds do to models: the real averaging, the gate, the serving chain and the disk."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class Bench:
     def __init__(self, sim: Simulation) -> None:
         self.sim = sim
         self.learner = StubLearner(1)
-        self.node = sim.add("n0", self.learner, options(rounds=SETTINGS))
+        self.node = sim.add("n0", self.learner, options(rounds=replace(SETTINGS, local_steps=0)))
         sim.start("n0")
         self.ticket = 0
 
@@ -51,7 +52,7 @@ class Bench:
 
     def does(self, coroutine: Any) -> Any:
         """Run one of the hands' jobs to its end, in virtual time."""
-        task = self.node.spawn(coroutine)
+        task = self.node._alive().spawn(coroutine)
         self.sim.run_until(task.done, 60.0)
         return task.result()
 
@@ -203,8 +204,12 @@ def test_adopting_is_committed_and_survives_the_process(bench: Bench) -> None:
     bench.sim.restart("n0")
     rounds = bench.parts.node.rounds
     assert rounds is not None
-    assert rounds.bases.base == made.base
-    assert rounds.bases.serving == made.serving
+    base, serving = rounds.bases.base, rounds.bases.serving
+    assert base is not None
+    assert serving is not None
+    assert base.manifest.model == made.base.manifest.model
+    assert serving.manifest.model == made.serving.manifest.model
+    assert (base.manifest.role, serving.manifest.role) == ("base", "serving")
     assert bench.parts.node.own_steps == claimed, "steps that missed their round stay claimed"
 
 
