@@ -16,8 +16,7 @@ R = TypeVar("R")
 class Costs:
     """Virtual seconds that work takes on one node's machine.
 
-    The defaults are ours, measured with the digits task on one core of a server and doubled for a
-    laptop that does other things too.
+    The defaults are a guess after the digits task on one core; a benchmark sets its own.
     """
 
     step: float = 0.0005
