@@ -36,7 +36,7 @@ TIMER = "rounds.aggregate"
 COLLECTIONS = 4
 """Rounds that are collected at once: the current one, and what a race leaves behind."""
 FINISHED = 256
-"""Finished (round, model) that are remembered, so that late copies are told."""
+"""Finished samples that are remembered, so that late copies are told."""
 
 
 @dataclass(slots=True)
@@ -111,13 +111,13 @@ class Aggregator:
         self._desk = desk
         self._work = work
         self._check = check
-        """Ask a trainer whether it still works on a model."""
+        """Ask a trainer whether it still works in a sample."""
         self._chain = chain
         """The serving model that was handed out beside a model."""
         self._progress = progress
         """Called when a round was proven here."""
         self._open: dict[int, _Collection] = {}
-        self._finished: OrderedDict[tuple[int, bytes], None] = OrderedDict()
+        self._finished: OrderedDict[bytes, None] = OrderedDict()
         self._began = began
         """When the round before began here."""
         self._working = False
@@ -127,12 +127,11 @@ class Aggregator:
     def is_busy(self) -> bool:
         return self._working or bool(self._open)
 
-    def state(self, model: bytes) -> RoundState:
-        """What becomes, or became, of those who trained `model`."""
-        for collection in self._open.values():
-            if any(s.sample.model == model for s in collection.samples.values()):
-                return "collecting"
-        return "done" if any(m == model for _, m in self._finished) else "unknown"
+    def state(self, sample: bytes) -> RoundState:
+        """What becomes, or became, of a sample's work."""
+        if any(sample in collection.samples for collection in self._open.values()):
+            return "collecting"
+        return "done" if sample in self._finished else "unknown"
 
     # --- collecting ------------------------------------------------------------------------------
 
@@ -141,7 +140,7 @@ class Aggregator:
     ) -> RoundState:
         """A trainer has brought its work, or declines. It was judged already."""
         round_, model = delivery.round, delivery.sample.sample.model
-        if (round_, model) in self._finished:
+        if delivery.sample.id in self._finished:
             return "done"
         if round_ <= self._clock.proven:
             return "old"
@@ -189,12 +188,12 @@ class Aggregator:
         """Fetch a trainer's bodies. A head counts with the base that it came beside, or not at
         all: alone it would mark as contained what it does not contain."""
         needed = [u for u in (delivery.head, delivery.base) if u is not None]
-        entry = collection.entries[peer] = _Entry(delivery, len(needed))
+        entry = collection.entries[peer] = _Entry(delivery, len(needed) + bool(delivery.serving))
 
-        def then(here: bool, later: float, outputs: list[Output]) -> None:
+        def then(here: bool, later: float, outputs: list[Output], *, vital: bool = True) -> None:
             if collection.entries.get(peer) is not entry:
                 return
-            if here:
+            if here or not vital:
                 entry.missing -= 1
             else:
                 del collection.entries[peer]
@@ -203,7 +202,8 @@ class Aggregator:
             self._schedule(later, outputs)
 
         if delivery.serving is not None:
-            self._fetcher.get(delivery.serving, (peer,), ignore, now, out)
+            # Waited for, since the chain would move away from what the island predicts with.
+            self._fetcher.get(delivery.serving, (peer,), partial(then, vital=False), now, out)
         for update in needed:
             self._fetcher.get(update, (peer,), then, now, out)
 
@@ -239,8 +239,8 @@ class Aggregator:
         collection.asked = set(collection.missing)
         for peer in sorted(collection.missing):
             samples = collection.samples.values()
-            model = next(s.sample.model for s in samples if peer in s.sample.peers)
-            self._check(peer, model, partial(self._told, collection, peer), now, out)
+            sample = next(s.id for s in samples if peer in s.sample.peers)
+            self._check(peer, sample, partial(self._told, collection, peer), now, out)
 
     def _told(
         self,
@@ -293,8 +293,7 @@ class Aggregator:
     def _close(self, collection: _Collection) -> None:
         collection.closed = True
         self._open.pop(collection.round, None)
-        for signed in collection.samples.values():
-            self._finished[collection.round, signed.sample.model] = None
+        self._finished.update(dict.fromkeys(collection.samples))
         while len(self._finished) > FINISHED:
             self._finished.popitem(last=False)
 

@@ -103,13 +103,13 @@ class Courier:
         self,
         about: Literal["training", "aggregation"],
         peer: str,
-        model: bytes | None,
+        sample: bytes | None,
         told: Told,
         now: float,
         out: list[Output],
     ) -> None:
-        """Ask a peer what it does about a model."""
-        message = RoundQuery(round=self._clock.proven, model=model, about=about)
+        """Ask a peer what it does about a sample."""
+        message = RoundQuery(round=self._clock.proven, sample=sample, about=about)
         self._ask(peer, message, told, now, out)
 
     def advertise(self, peers: Sequence[str], message: Advert | Ping, out: list[Output]) -> None:

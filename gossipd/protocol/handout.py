@@ -52,6 +52,7 @@ class Desk:
         work: Work,
         may_train: Callable[[], bool],
         proven: Callable[[], int],
+        attempt: Callable[[int], int],
         sealed: Sealed,
     ) -> None:
         self._me = me
@@ -62,6 +63,8 @@ class Desk:
         self._work = work
         self._may_train = may_train
         self._proven = proven
+        self._attempt = attempt
+        """The number of the next attempt at a round: 0 for the first hand-out."""
         self._sealed = sealed
         self._handout: Handout | None = None
 
@@ -121,10 +124,10 @@ class Desk:
         self._handout = None
         out.append(CancelTimer(TIMER))
         model = self._genesis if handout.base is None else handout.base.manifest.model
-        peers = handout.peers
+        peers, attempt = handout.peers, self._attempt(handout.round)
 
         def ended(event: Ended, later: float, outputs: list[Output]) -> None:
             if isinstance(event, SampleSealed):
                 self._sealed(handout, event.sample, later, outputs)
 
-        self._work.start(lambda t: SealSample(t, handout.round, peers, model), ended, out)
+        self._work.start(lambda t: SealSample(t, handout.round, peers, model, attempt), ended, out)

@@ -68,7 +68,8 @@ class Inbox:
         self.activity.heard(peer, self.clock.next)
         answer: Response
         if isinstance(message, Ping):
-            self.courier.doubt(peer, message.est, now, out)
+            if self.takes_part():
+                self.courier.doubt(peer, message.est, now, out)
             answer = self.pong()
         elif isinstance(message, Have):
             # What cannot be proven, others would only refuse.
@@ -91,12 +92,12 @@ class Inbox:
         return True
 
     def state_of(self, query: RoundQuery) -> RoundState:
-        """What this node does about the model that is asked about."""
-        if query.model is None:
+        """What this node does about the sample that is asked about."""
+        if query.sample is None:
             return "unknown"
         if query.about == "training":
-            return "accepted" if self.trainer.works_on(query.model) else "unknown"
-        return self.aggregator.state(query.model)
+            return "accepted" if self.trainer.works_in(query.sample) else "unknown"
+        return self.aggregator.state(query.sample)
 
     # --- AGGREGATED ------------------------------------------------------------------------------
 

@@ -127,7 +127,8 @@ class Judge:
                     full = self.view.is_full
                     reason = "too-many-authors" if full else "unproven-lineage"
                     self.peers.refuse(peer, reason, later, outputs, hostile=not full)
-            then(not self._unproven(updates), later, outputs)
+            # A peer that gave no answer may be gone: nothing more is asked of it.
+            then(answer is not None and not self._unproven(updates), later, outputs)
 
         missing = tuple(self._unproven(updates)[: limits.AUTHORS])
         self.questions.ask(peer, self.view.question(only=missing), Then(reply), out)

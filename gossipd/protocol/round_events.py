@@ -82,6 +82,7 @@ class SealSample(Struct, frozen=True):
     round: int
     peers: tuple[str, ...]
     model: bytes
+    attempt: int
 
 
 RoundOutput = TrainRound | Aggregate | Adopt | SealSample

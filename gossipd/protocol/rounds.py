@@ -123,6 +123,7 @@ class Rounds:
             work,
             self._may_train,
             lambda: self.clock.proven,
+            self._attempt,
             self._on_sealed,
         )
         self.trainer = Trainer(
@@ -343,7 +344,7 @@ class Rounds:
         return Ping(est=self.clock.proven, counter=self._counter)
 
     def _pong(self) -> Pong:
-        available = self._may_train()
+        available = self._may_train() and self._takes_part()
         return Pong(est=self.clock.proven, counter=self._counter, unavailable=not available)
 
     @property
@@ -369,6 +370,12 @@ class Rounds:
         out.append(Report("round-started", fields))
         self.trainer.begin(task, self._may_train(), now, out)
 
+    def _attempt(self, round_: int) -> int:
+        task = self.trainer.task
+        if task is None or task.round != round_:
+            return 0
+        return task.sample.sample.attempt + 1
+
     def _deliver(
         self, peer: str, delivery: Delivery, told: Told, now: float, out: list[Output]
     ) -> None:
@@ -378,21 +385,21 @@ class Rounds:
             self._courier.trained(peer, delivery, told, now, out)
 
     def _check_aggregator(
-        self, peer: str, model: bytes, told: Told, now: float, out: list[Output]
+        self, peer: str, sample: bytes, told: Told, now: float, out: list[Output]
     ) -> None:
         if peer == self._host.me:
-            told(self.aggregator.state(model), now, out)
+            told(self.aggregator.state(sample), now, out)
         else:
-            self._courier.check("aggregation", peer, model, told, now, out)
+            self._courier.check("aggregation", peer, sample, told, now, out)
 
     def _check_trainer(
-        self, peer: str, model: bytes, told: Told, now: float, out: list[Output]
+        self, peer: str, sample: bytes, told: Told, now: float, out: list[Output]
     ) -> None:
         if peer == self._host.me:
-            query = RoundQuery(round=0, model=model, about="training")
+            query = RoundQuery(round=0, sample=sample, about="training")
             told(self._inbox.state_of(query), now, out)
         else:
-            self._courier.check("training", peer, model, told, now, out)
+            self._courier.check("training", peer, sample, told, now, out)
 
     def _on_sealed(
         self, ready: Handout, sample: SignedSample, now: float, out: list[Output]

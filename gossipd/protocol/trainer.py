@@ -101,7 +101,7 @@ class Trainer:
         self._send = send
         """Hand a delivery to an aggregator; what it says of it comes back, None when nothing."""
         self._check = check
-        """Ask an aggregator what became of a model's trainers."""
+        """Ask an aggregator what became of a sample's work."""
         self._claim = claim
         """Stand by the steps of work that is used."""
         self._search: _Search | None = None
@@ -125,12 +125,10 @@ class Trainer:
         """Who has this node's work."""
         return () if self._search is None else tuple(self._search.targets)
 
-    def works_on(self, model: bytes) -> bool:
-        """Whether a model's aggregator may still expect something from here."""
+    def works_in(self, sample: bytes) -> bool:
+        """Whether a sample's aggregator may still expect something from here."""
         return (
-            self.task is not None
-            and self.task.sample.sample.model == model
-            and self.phase is not Phase.IDLE
+            self.task is not None and self.task.sample.id == sample and self.phase is not Phase.IDLE
         )
 
     # --- training --------------------------------------------------------------------------------
@@ -309,8 +307,8 @@ class Trainer:
                 self._lost(search, peer, target.asked, now, out)
             else:
                 target.asked = True
-                model = search.delivery.sample.sample.model
-                self._check(peer, model, partial(self._told, search, peer), now, out)
+                sample = search.delivery.sample.id
+                self._check(peer, sample, partial(self._told, search, peer), now, out)
 
     def on_lost(self, peer: str, now: float, out: list[Output]) -> None:
         """A connection ended."""

@@ -89,8 +89,10 @@ class Documents:
         sealed = envelope.seal(manifest, self._swarm, self._signer)
         return self._reopen(sealed, envelope.open_manifest)
 
-    def sample(self, round_: int, peers: tuple[str, ...], model: bytes) -> SignedSample:
-        sample = Sample(round=round_, peers=peers, model=model)
+    def sample(
+        self, round_: int, peers: tuple[str, ...], model: bytes, attempt: int = 0
+    ) -> SignedSample:
+        sample = Sample(round=round_, peers=peers, model=model, attempt=attempt)
         return self._reopen(envelope.seal(sample, self._swarm, self._signer), envelope.open_sample)
 
     def participation(self, round_: int, sample: bytes) -> SignedParticipation:

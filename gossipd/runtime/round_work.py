@@ -218,7 +218,7 @@ class RoundWork:
     # --- signing ---------------------------------------------------------------------------------
 
     def seal(self, plan: SealSample) -> SampleSealed:
-        sample = self.documents.sample(plan.round, plan.peers, plan.model)
+        sample = self.documents.sample(plan.round, plan.peers, plan.model, plan.attempt)
         return SampleSealed(plan.ticket, sample)
 
     # --- common ----------------------------------------------------------------------------------

@@ -102,6 +102,8 @@ class Sample(Struct, frozen=True, kw_only=True):
     peers: Annotated[tuple[PeerId, ...], Meta(min_length=1, max_length=limits.SAMPLE)]
     """In the round's order."""
     model: Digest
+    attempt: Counter = 0
+    """Tells hand-outs of one number apart, when a round has to be opened again."""
 
 
 class Participation(Struct, frozen=True, kw_only=True):
@@ -246,11 +248,12 @@ class Aggregated(Message, frozen=True, kw_only=True, tag="aggregated"):
 
 
 class RoundQuery(Message, frozen=True, kw_only=True, tag="round_query"):
-    """Asks for proof of a round above `round`, and what the receiver does about a model: whether
-    it collects what was trained from it ("collecting", "done"), or trains on it ("accepted")."""
+    """Asks for proof of a round above `round`, and what the receiver does about a sample: whether
+    it collects what was trained in it ("collecting", "done"), or trains in it ("accepted")."""
 
     round: Counter
-    model: Digest | None = None
+    sample: Digest | None = None
+    """Digest of its signed payload."""
     about: Literal["aggregation", "training"] = "aggregation"
 
 

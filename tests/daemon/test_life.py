@@ -148,7 +148,7 @@ async def test_after_a_power_cut_what_was_learnt_from_the_dead_is_passed_on(flee
     await late.until(
         lambda s: bool(s["updates"]["merged"] + s["updates"]["adopted"]), SECONDS, "a merge"
     )
-    assert (await late.status())["refused"] == {}
+    assert (await trained(late, 2))["refused"] == {}
     lineages = [m["lineage"] for m in await late.models() if m["role"] in ("base", "head")]
     assert max(map(len, lineages)) == 3
     await late.stop()

@@ -13,9 +13,10 @@ from gossipd.protocol import events, round_events
 from gossipd.protocol.lineage import Lineage
 from gossipd.protocol.node import Node, Setup
 from gossipd.protocol.rounds import Rounds, RoundSettings
+from gossipd.wire.framing import encode_message
 from gossipd.wire.identifiers import digest
 from gossipd.wire.messages import Update
-from support.world import ANTI_ENTROPY_SECONDS, SETTINGS, TERMS, Member, World
+from support.world import ANTI_ENTROPY_SECONDS, SETTINGS, TERMS, Member, Question, World
 
 ROUNDS = RoundSettings(
     sample=5,
@@ -39,6 +40,10 @@ class RoundMember(Member):
         self.aggregates: list[round_events.Aggregate] = []
         self.refuses_gate = False
         """Whether this node's gate refuses whatever it judges."""
+        self.failing_work: str | None = None
+        """Why all that this node's runtime is asked to do fails."""
+        self.unreachable = False
+        """Whether no body ever comes."""
         self.training_seconds = 0.1
         self.head: Update | None = None
         self.node = Node(
@@ -84,6 +89,8 @@ class RoundWorld(World):
     def __init__(self, seed: int = 0) -> None:
         super().__init__(seed)
         self.silent: set[str] = set()
+        self.drops: Counter[frozenset[str]] = Counter()
+        """How often the connection of two has broken."""
         self.asked: Counter[str] = Counter()
         """Messages by type."""
 
@@ -133,7 +140,27 @@ class RoundWorld(World):
 
     def _on_Ask(self, member: Member, output: events.Ask) -> None:  # noqa: N802
         self.asked[type(output.message).__name__] += 1
-        super()._on_Ask(member, output)
+        payload = encode_message(output.message)
+        question = Question(member, output.peer, output.request)
+        self._questions.append(question)
+        pair = frozenset((member.id, output.peer))
+        connection = self.drops[pair]
+
+        def arrive() -> None:
+            if question not in self._questions:
+                return
+            if pair in self.connections and self.drops[pair] == connection:
+                self._deliver(question, payload)
+            else:
+                # What was asked over a connection does not arrive over the next one.
+                self._fail(question, "disconnected")
+
+        self.at(self._delay(), arrive)
+
+    def drop(self, a: Member, b: Member, reason: str) -> None:
+        super().drop(a, b, reason)
+        # Afterwards: what is asked while it breaks is asked over the broken one.
+        self.drops[frozenset((a.id, b.id))] += 1
 
     def _deliver(self, question: Any, payload: bytes) -> None:
         if {question.asker.id, question.answerer} & self.silent:
@@ -152,6 +179,9 @@ class RoundWorld(World):
     def _on_Fetch(self, member: Member, output: events.Fetch) -> None:  # noqa: N802
         if output.update.id in member.updates:
             self.at(0.0, lambda: member.feed(events.Arrived(output.peer, output.update)))
+        elif isinstance(member, RoundMember) and member.unreachable:
+            lost = events.FetchFailed(output.peer, output.update, "fetch-gone", "nobody")
+            self.at(0.01, lambda: member.feed(lost))
         elif {member.id, output.peer} & self.silent:
             failed = events.FetchFailed(output.peer, output.update, "fetch-timeout", "nobody")
             self.at(20.0, lambda: member.feed(failed))
@@ -169,6 +199,9 @@ class RoundWorld(World):
         lineage = {} if output.model is None else output.model.manifest.lineage
 
         def done() -> None:
+            if member.failing_work is not None:
+                member.feed(round_events.RoundWorkFailed(output.ticket, member.failing_work))
+                return
             head = member.update(
                 role="head",
                 base=model,
@@ -206,7 +239,9 @@ class RoundWorld(World):
 
     def _on_Adopt(self, member: RoundMember, output: round_events.Adopt) -> None:  # noqa: N802
         def done() -> None:
-            if member.refuses_gate and output.gated and output.base is not None:
+            if member.failing_work is not None:
+                member.feed(round_events.RoundWorkFailed(output.ticket, member.failing_work))
+            elif member.refuses_gate and output.gated and output.base is not None:
                 member.feed(round_events.RoundWorkFailed(output.ticket, "refused", gate=True))
             else:
                 member.feed(round_events.Adopted(output.ticket))
@@ -216,5 +251,5 @@ class RoundWorld(World):
     def _on_SealSample(  # noqa: N802
         self, member: RoundMember, output: round_events.SealSample
     ) -> None:
-        sample = member.documents.sample(output.round, output.peers, output.model)
+        sample = member.documents.sample(output.round, output.peers, output.model, output.attempt)
         self.at(0.0, lambda: member.feed(round_events.SampleSealed(output.ticket, sample)))

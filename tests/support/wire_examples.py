@@ -99,7 +99,8 @@ DOCUMENTS: dict[str, Document] = {
         chunks=(bytes([1]) * 32,),
         created=0.0,
     ),
-    "sample": Sample(round=12, peers=(PEER_ID, "12D3KooWSomebodyElse"), model=MODEL),
+    "sample": Sample(round=12, peers=(PEER_ID, "12D3KooWSomebodyElse"), model=MODEL, attempt=2),
+    "sample-minimal": Sample(round=0, peers=(PEER_ID,), model=MODEL),
     "participation": Participation(incarnation=3, round=13, sample=BASE),
 }
 
@@ -147,7 +148,7 @@ MESSAGES: dict[str, AnyMessage] = {
         activity={AUTHORS[0]: 12},
     ),
     "aggregated-minimal": Aggregated(round=1, sample=ENVELOPES["sample"]),
-    "round-query": RoundQuery(round=12, model=MODEL, about="training"),
+    "round-query": RoundQuery(round=12, sample=MODEL, about="training"),
     "round-query-minimal": RoundQuery(round=0),
     "round-proof": RoundProof(
         round=13,
