@@ -147,6 +147,8 @@ async def _daemon(
         parts = await compute.run(assemble, ports, _options(config, learner))
         if store.pointers() is not None and not parts.restored:
             log.warning("the committed model is damaged or gone; starting from the initial one")
+        if parts.restored:
+            _report(event_log, "restored", _standing(parts))
         operations = Operations(config, paths, identity, parts, compute, store, stop)
         async with serve(operations, event_log, records, paths.socket):
             await _start(parts, config)
@@ -266,6 +268,11 @@ async def _upkeep(parts: Parts, store: DiskStore) -> None:
 
 
 _QUIET = frozenset({"trained", "merged", "round-started", "aggregated"})
+
+
+def _standing(parts: Parts) -> dict[str, Any]:
+    pointers = parts.models.pointers
+    return {role: getattr(pointers, role).hex() for role in ("base", "head", "serving")}
 
 
 def _report(event_log: EventLog, kind: str, fields: dict[str, Any]) -> None:

@@ -271,14 +271,29 @@ class Operations:
             "examples": result.examples,
         }
 
-    async def export(self, role: str, path: str) -> Document:
-        model: bytes = getattr(self._parts.models.pointers, role)
+    async def export(self, model: str, path: str) -> Document:
+        found = self._find_model(model)
         size = await self._compute.run(
             lambda: self._store.export(
-                Path(path), self._parts.models.get(model), self._parts.models.layout
+                Path(path), self._parts.models.get(found), self._parts.models.layout
             )
         )
-        return {"hash": model.hex(), "role": role, "path": path, "size": size}
+        return {"hash": found.hex(), "path": path, "size": size}
+
+    def _find_model(self, named: str) -> bytes:
+        """The one model with this role, or whose hash begins so."""
+        pointers = self._parts.models.pointers
+        if named in ("base", "head", "serving"):
+            return bytes(getattr(pointers, named))
+        known = {stored.model for stored in self._store.models()}
+        found = [model for model in known if model.hex().startswith(named)]
+        if len(found) != 1:
+            raise OperatorError(
+                "unknown-model" if not found else "ambiguous-model",
+                f"{len(found) or 'no'} models here begin with {named}",
+                "`gossipd models ls --all` lists them",
+            )
+        return found[0]
 
     def pause(self) -> Document:
         self._parts.engine.feed(events.SetPaused(True))

@@ -48,6 +48,8 @@ def status(data: Document) -> str:
             ),
         ),
     ]
+    if data["round"]:
+        rows.append(("round", _round(data["round"], data["peer_id"])))
     rows += [
         (role, _model(data["models"][role]))
         for role in ("serving", "head", "base")
@@ -198,6 +200,18 @@ def moment(seconds: float | None) -> str:
 
 def _number(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
+
+
+def _round(row: Document, me: str) -> str:
+    def named(peers: list[str]) -> str:
+        return " ".join("me" if peer == me else _ending(peer) for peer in peers)
+
+    return _joined(
+        f"{row['number']:,}",
+        row["role"],
+        f"sample {named(row['sample'])}" if row["sample"] else "in no sample yet",
+        f"aggregated by {named(row['aggregators'])}" if row["aggregators"] else "",
+    )
 
 
 def _model(row: Document) -> str:

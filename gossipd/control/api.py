@@ -57,7 +57,7 @@ class AddPeer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Export(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST /v1/models/export"""
 
-    role: Literal["base", "head", "serving"]
+    model: Annotated[str, msgspec.Meta(pattern="^(base|head|serving|[0-9a-f]{8,64})$")]
     path: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern="^/")]
 
 
@@ -141,7 +141,7 @@ class Api:
 
     async def export(self, request: Request) -> Any:
         asked = await _body(request, Export)
-        return await self._operator.export(asked.role, asked.path)
+        return await self._operator.export(asked.model, asked.path)
 
     async def evaluate(self, request: Request) -> Any:
         return await self._operator.evaluate()

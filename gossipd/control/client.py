@@ -51,9 +51,9 @@ class Client:
     def models(self) -> list[Document]:
         return self._documents("GET", "/v1/models")
 
-    def export(self, role: str, path: Path, timeout: float = EXPORT_TIMEOUT) -> Document:
-        """Write a model into a file of the daemon's machine, which is this one."""
-        body = {"role": role, "path": str(path.absolute())}
+    def export(self, model: str, path: Path, timeout: float = EXPORT_TIMEOUT) -> Document:
+        """Write a model (its role, or how its hash begins) into a file of this machine."""
+        body = {"model": model, "path": str(path.absolute())}
         return self._document("POST", "/v1/models/export", body=body, timeout=timeout)
 
     def evaluate(self, timeout: float = EVALUATE_TIMEOUT) -> Document:

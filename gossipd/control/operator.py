@@ -69,10 +69,11 @@ class Operator(Protocol):
         """Train again. Answers {paused: false}."""
         ...
 
-    async def export(self, role: str, path: str) -> Document:
-        """Write a model (base | head | serving) to an absolute path, as safetensors.
+    async def export(self, model: str, path: str) -> Document:
+        """Write a model (base | head | serving, or the beginning of a hash) to an absolute path, as
+        safetensors.
 
-        Answers {hash, role, path, size, ...}.
+        Answers {hash, path, size, ...}.
         """
         ...
 

@@ -48,6 +48,7 @@ class Options:
     """What `run` takes, as a dictionary."""
 
     nodes: int = 5
+    mode: str = "rounds"
     seconds: float = 90.0
     """Longest time that they learn together."""
     exchange: bool = True
@@ -75,9 +76,10 @@ def run(options: Document) -> Document:
 
     {names, classes: [[label]], alone: [accuracy], together: [accuracy], mean, worst, reached,
     seconds, phases: {alone | together: [from, to]}, killed, bytes_per_node: [{sent, received}],
-    updates: {kind: count}, ablations: {exchange, averaging}, history: {name: {times, accuracies}},
-    plot, homes, summary}. Accuracies are 0..1, lists in the order of `names`, times in seconds.
-    Whatever happens, no process is left, and without `keep` no file of the daemons.
+    updates: {kind: count}, mode, rounds, ablations: {exchange, averaging},
+    history: {name: {times, accuracies}}, plot, homes, summary}.
+    Accuracies are 0..1, lists in the order of `names`, times in seconds. Whatever
+    happens, no process is left, and without `keep` no file of the daemons.
     """
     chosen = Options(**options)
     _check_output(chosen.image.parent)
@@ -127,6 +129,7 @@ async def _run(options: Options, home: Path) -> Document:
 
 def _settings(options: Options) -> Document:
     return {
+        "mode": options.mode,
         "task.name": "digits",
         "task.partition": "classes",
         "task.classes_per_node": options.classes_per_node,
@@ -232,7 +235,10 @@ class Demo:
         await asyncio.sleep(min(DOWN_SECONDS, self._options.seconds / 10))
         await self._fleet.restart(victim)
         back_at = self._now()
-        accuracy_after, restored = await self._judge.accuracy(victim)
+        # What it came back with, not what the others have taught it since.
+        events = (await victim.events())["events"]
+        restored = next((e["serving"] for e in events if e["kind"] == "restored"), "serving")
+        accuracy_after, _ = await self._judge.accuracy(victim, restored)
         after = await victim.status()
         remembered = {row["hash"] for row in await victim.models()}
         track.state = "learning"
@@ -306,6 +312,8 @@ class Demo:
             ],
             "cycles_per_node": cycles,
             "updates": dict(updates),
+            "mode": self._options.mode,
+            "rounds": max((track.round or 0 for track in tracks), default=0),
             "ablations": {
                 "exchange": self._options.exchange,
                 "averaging": self._options.averaging,

@@ -51,10 +51,10 @@ class Judge:
             self._process.kill()
         await asyncio.wait_for(self._process.wait(), END_SECONDS)
 
-    async def accuracy(self, member: Member, role: str = "serving") -> tuple[float, str]:
-        """Have the daemon export a model, and measure it: (0..1 on the test set, its hash)."""
+    async def accuracy(self, member: Member, model: str = "serving") -> tuple[float, str]:
+        """Have the daemon export a model (a role, or a hash): (0..1 on the test set, its hash)."""
         path = self._directory / f"{member.name}.safetensors"
-        exported = await member.export(role, path)
+        exported = await member.export(model, path)
         return await self.accuracy_of(path), str(exported["hash"])
 
     async def accuracy_of(self, path: Path) -> float:

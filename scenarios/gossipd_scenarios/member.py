@@ -91,8 +91,8 @@ class Member:
     async def models(self) -> list[Document]:
         return await self._ask(self._client.models)
 
-    async def export(self, role: str, path: Path) -> Document:
-        return await self._ask(self._client.export, role, path)
+    async def export(self, model: str, path: Path) -> Document:
+        return await self._ask(self._client.export, model, path)
 
     async def evaluate(self) -> Document:
         return await self._ask(self._client.evaluate)

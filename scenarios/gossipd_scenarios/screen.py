@@ -97,7 +97,8 @@ class Lines(Blank):
         if known:
             mean = sum(known) / len(known)
             peers = " ".join(str(track.peers) for track in tracks)
-            self._say(now, f"{self._phase}: mean {mean:.3f}, worst {min(known):.3f}, peers {peers}")
+            text = f"{self._phase}: mean {mean:.3f}, worst {min(known):.3f}, peers {peers}"
+            self._say(now, text + _round_of(tracks))
 
     @staticmethod
     def _say(now: float, text: str) -> None:
@@ -152,7 +153,12 @@ class Table(Blank):
         table = RichTable(title=f"{self._phase}, {now:.0f} s", title_justify="left", box=None)
         table.add_column("node")
         table.add_column("knows")
-        for heading in ("peers", "cycles", "merged", "sent", "received", "alone", "now"):
+        rounds = any(track.round is not None for track in self._tracks)
+        for heading in ("peers", "round" if rounds else "cycles"):
+            table.add_column(heading, justify="right")
+        if rounds:
+            table.add_column("role")
+        for heading in ("merged", "sent", "received", "alone", "now"):
             table.add_column(heading, justify="right")
         table.add_column("")
         for track in self._tracks:
@@ -162,7 +168,7 @@ class Table(Blank):
                 track.name,
                 " ".join(map(str, track.classes)),
                 "killed" if down else str(track.peers),
-                str(counters["cycles"]),
+                *((_count(track.round), track.role) if rounds else (str(counters["cycles"]),)),
                 str(counters["merged"]),
                 _kilobytes(counters["bytes_out"]),
                 _kilobytes(counters["bytes_in"]),
@@ -172,6 +178,15 @@ class Table(Blank):
                 style="dim" if down else "",
             )
         return Group(table, *(Text(note, style="yellow") for note in self._notes))
+
+
+def _round_of(tracks: Sequence[Track]) -> str:
+    rounds = [track.round for track in tracks if track.round is not None]
+    return f", round {max(rounds)}" if rounds else ""
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else str(value)
 
 
 def _accuracy(value: float | None) -> str:

@@ -50,6 +50,18 @@ class Track:
         return total
 
     @property
+    def round(self) -> int | None:
+        """The round that it knows of; None where it does not work in rounds, or does not run."""
+        rounds = self.status.get("round")
+        return int(rounds["number"]) if rounds else None
+
+    @property
+    def role(self) -> str:
+        """idle | trainer | aggregator, in the present round."""
+        rounds = self.status.get("round")
+        return str(rounds["role"]) if rounds else ""
+
+    @property
     def peers(self) -> int:
         return int(self.status["network"]["connected"]) if self.status else 0
 

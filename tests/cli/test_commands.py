@@ -25,9 +25,10 @@ def test_status_fits_on_a_screen(daemon: ServedOperator, tmp_path: Path) -> None
         == f"""\
 peer      {PEER}
 daemon    gossipd 0.1.0 · pid 4242 · up 1 h 2 min · {tmp_path}
-task      digits · gossip · swarm cdcdcdcdcdcdcdcd
+task      digits · rounds · swarm cdcdcdcdcdcdcdcd
 network   up · 1 connected · 2 known · 1.23 MB in · 89 B out
 training  on · 12,340 steps · 685 cycles · loss - · 1,437 examples
+round     12 · trainer · sample me …XHTZx9Cv · aggregated by …XHTZx9Cv
 serving   accuracy 0.9375 · loss 0.2500 · abababababababab
 head      accuracy 0.9375 · loss 0.2500 · abababababababab
 base      accuracy - · loss - · efefefefefefefef

@@ -159,7 +159,7 @@ def test_a_body_that_does_not_fit_is_refused(daemon: ServedOperator, body: bytes
 
 
 def test_a_relative_path_is_refused(daemon: ServedOperator) -> None:
-    status, answer = raw(daemon, "POST", "/v1/models/export", b'{"role":"head","path":"m"}')
+    status, answer = raw(daemon, "POST", "/v1/models/export", b'{"model":"head","path":"m"}')
     assert (status, answer["error"]["code"]) == (400, "bad-request")
 
 

@@ -53,12 +53,12 @@ def test_json_lines_carry_the_same(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_libraries_come_through_the_same_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     ring = configure()
-    logging.getLogger("libp2p.host").warning("dial of %s failed", "x")
-    logging.getLogger("libp2p.host").info("chatter")
+    logging.getLogger("zeroconf").warning("dial of %s failed", "x")
+    logging.getLogger("zeroconf").info("chatter")
     warnings.warn("old way", DeprecationWarning, stacklevel=1)
 
     events = [(row["room"], row["event"].splitlines()[0]) for row in ring.since(0).rows]
-    assert events[0] == ("libp2p.host", "dial of x failed")
+    assert events[0] == ("zeroconf", "dial of x failed")
     assert events[1][0] == "py.warnings"
     assert len(events) == 2
     assert "dial of x failed" in capsys.readouterr().err

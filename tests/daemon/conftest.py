@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
 from gossipd_scenarios.fleet import Fleet, Member
@@ -18,9 +19,10 @@ async def fleet() -> AsyncIterator[Fleet]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def daemon(fleet: Fleet) -> AsyncIterator[Member]:
-    """A fresh daemon on digits, gone at the end of the test; it must not have ended before."""
-    member = await fleet.start(next(_names))
+async def daemon(request: pytest.FixtureRequest, fleet: Fleet) -> AsyncIterator[Member]:
+    """A fresh daemon on digits, with the module's SETTINGS; gone at the end of the test, and it
+    must not have ended before."""
+    member = await fleet.start(next(_names), getattr(request.module, "SETTINGS", {}))
     yield member
     fleet.check()
     if member.running:

@@ -17,6 +17,8 @@ from support.hostile import Outsider
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SECONDS = 30.0
+SETTINGS = {"mode": "gossip"}
+"""There updates are offered by whoever comes; tests/rounds lies to daemons that work in rounds."""
 MEGABYTE = 1024 * 1024
 GROWTH = 20 * MEGABYTE
 

@@ -20,6 +20,8 @@ from support.keys import key_from
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SECONDS = 20.0
+SETTINGS = {"mode": "gossip"}
+"""There updates are offered by whoever comes; tests/rounds lies to daemons that work in rounds."""
 
 
 class Attack:

@@ -2,11 +2,13 @@
 
 import asyncio
 import shutil
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from gossipd_scenarios.errors import FleetError
 from gossipd_scenarios.fleet import Fleet, Member
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -134,23 +136,24 @@ async def test_a_copied_home_is_noticed_and_stops_publishing(fleet: Fleet) -> No
     await witness.stop()
 
 
+async def authors(daemon: Member, count: int) -> None:
+    """Wait until so many have taught one of its models."""
+    async with asyncio.timeout(SECONDS):
+        while all(len(model["lineage"]) < count for model in await daemon.models()):
+            await trained(daemon, 1)
+
+
 async def test_after_a_power_cut_what_was_learnt_from_the_dead_is_passed_on(fleet: Fleet) -> None:
     teacher = await fleet.start("teacher", shard(0, 3))
     pupil = await fleet.start("pupil", {**shard(1, 3), "network.peers": teacher.addresses})
-    await pupil.until(
-        lambda s: bool(s["updates"]["merged"] + s["updates"]["adopted"]), SECONDS, "a merge"
-    )
+    await authors(pupil, 2)
     await pupil.kill()
     await teacher.kill()
     # The teacher never returns; that its steps are real, only the pupil can tell.
     await fleet.start("pupil", shard(1, 3))
     late = await fleet.start("late", {**shard(2, 3), "network.peers": pupil.addresses})
-    await late.until(
-        lambda s: bool(s["updates"]["merged"] + s["updates"]["adopted"]), SECONDS, "a merge"
-    )
-    assert (await trained(late, 2))["refused"] == {}
-    lineages = [m["lineage"] for m in await late.models() if m["role"] in ("base", "head")]
-    assert max(map(len, lineages)) == 3
+    await authors(late, 3)
+    assert (await late.status())["refused"] == {}
     await late.stop()
     await pupil.stop()
 
@@ -166,4 +169,16 @@ async def test_a_damaged_model_file_is_set_aside_and_the_daemon_begins_again(
     await fleet.start("damaged")
     status = await trained(daemon, 1)
     assert status["errors"] == {}
+    await daemon.stop()
+
+
+async def test_any_model_that_is_kept_can_be_exported(fleet: Fleet, tmp_path: Path) -> None:
+    daemon = await fleet.start("exporter")
+    await trained(daemon, 2)
+    rows = {row["hash"] for row in await daemon.models()}
+    exported = await daemon.export(min(rows)[:16], tmp_path / "model.safetensors")
+    assert exported["hash"] == min(rows)
+    assert (tmp_path / "model.safetensors").stat().st_size == exported["size"]
+    with pytest.raises(FleetError, match="no models here begin with"):
+        await daemon.export("0" * 64, tmp_path / "none.safetensors")
     await daemon.stop()

@@ -39,7 +39,7 @@ def test_three_daemons_learn_from_each_other_and_one_survives_its_death(tmp_path
     # The killed one came back with its last committed model.
     killed = result["killed"]
     assert killed["name"] == "n3"
-    # By the time it is measured again the others may have taught it more, but it lost nothing.
+    # It may have learnt more between the measurement and its death, but it lost nothing.
     assert killed["accuracy_after"] >= killed["accuracy_before"] - 0.02
     assert killed["steps_after"] >= killed["steps_before"] > 0
     assert killed["remembered"]

@@ -42,7 +42,7 @@ class FakeOperator:
             "pid": self._pid,
             "uptime": 3725.5,
             "home": self._home,
-            "mode": "gossip",
+            "mode": "rounds",
             "swarm": "cd" * 32,
             "task": "digits",
             "addresses": [address],
@@ -80,6 +80,13 @@ class FakeOperator:
             "refused": {"bad-signature": 2},
             "refused_by_peer": {OTHER: {"bad-signature": 2}},
             "errors": {},
+            "round": {
+                "number": 12,
+                "proven": 12,
+                "role": "trainer",
+                "sample": [PEER, OTHER],
+                "aggregators": [OTHER],
+            },
             "waiting": [{"what": "body", "whom": OTHER, "seconds": 1.5, "deadline": 20.0}],
             "health": self.health(),
         }
@@ -147,9 +154,9 @@ class FakeOperator:
         self._paused = False
         return {"paused": False}
 
-    async def export(self, role: str, path: str) -> dict[str, Any]:
-        self.asked.append(("export", role, path))
-        return {"hash": "ab" * 32, "role": role, "path": path, "size": 19_240}
+    async def export(self, model: str, path: str) -> dict[str, Any]:
+        self.asked.append(("export", model, path))
+        return {"hash": "ab" * 32, "path": path, "size": 19_240}
 
     def stop(self) -> dict[str, Any]:
         self.stopped.set()

@@ -12,6 +12,13 @@ from gossipd_cli.output import Format, emit
 app = typer.Typer()
 
 
+class Mode(StrEnum):
+    """What `--mode` takes."""
+
+    rounds = "rounds"
+    gossip = "gossip"
+
+
 class Averaging(StrEnum):
     """What `--averaging` takes."""
 
@@ -22,6 +29,9 @@ class Averaging(StrEnum):
 @app.command("demo", epilog=example("gossipd demo", "gossipd demo --nodes 8 --no-exchange"))
 def demo(
     nodes: Annotated[int, typer.Option(min=1, max=100, help="Daemons to start.")] = 5,
+    mode: Annotated[
+        Mode, typer.Option(help="In sampled rounds, or each on its own clock.")
+    ] = Mode.rounds,
     seconds: Annotated[
         float, typer.Option(min=5.0, max=86_400.0, help="How long they run.")
     ] = 90.0,
@@ -50,6 +60,7 @@ def demo(
     result: dict[str, Any] = scenario.run(
         {
             "nodes": nodes,
+            "mode": mode.value,
             "seconds": seconds,
             "exchange": exchange,
             "averaging": averaging.value,

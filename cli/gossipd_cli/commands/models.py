@@ -1,6 +1,5 @@
 """`gossipd models` and `gossipd eval`: what was learnt."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,14 +12,6 @@ from gossipd_cli.output import Format, emit
 OTHERS_SHOWN = 5
 
 app = group("Show and export models.")
-
-
-class Role(StrEnum):
-    """Which of the daemon's models."""
-
-    serving = "serving"
-    head = "head"
-    base = "base"
 
 
 @app.command("ls", epilog=example("gossipd models ls", "gossipd models ls --format json"))
@@ -36,9 +27,17 @@ def list_models(
     emit(output_format, client(home).models(), lambda data: render.models(data, shown))
 
 
-@app.command("export", epilog=example("gossipd models export serving model.safetensors"))
+@app.command(
+    "export",
+    epilog=example("gossipd models export serving model.safetensors"),
+)
 def export_model(
-    role: Annotated[Role, typer.Argument(metavar="ROLE", help="serving, head or base.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="serving, head or base, or the beginning of a hash of models ls."
+        ),
+    ],
     path: Annotated[
         Path, typer.Argument(metavar="FILE", help="File to write, in safetensors format.")
     ],
@@ -46,4 +45,4 @@ def export_model(
     output_format: FormatOption = Format.text,
 ) -> None:
     """Write a model to a file that any safetensors reader can load."""
-    emit(output_format, client(home).export(role.value, path), render.fields)
+    emit(output_format, client(home).export(model, path), render.fields)
