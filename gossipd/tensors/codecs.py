@@ -1,83 +1,43 @@
-"""A delta <-> the bytes that travel. A codec is stateless: nothing is remembered per peer.
+"""Every codec by its name, and the checks that all of them share.
 
-Bodies come from outside: `decode` accepts exactly what `encode` can produce for the layout at hand
-and raises CodecError for all else. A codec is added by putting it into the registry below.
+    dense           float32                                                 error: none
+    half            float16                                                 2**-11 of each number
+    q8, q4, q3, q2  multiples of a row's scale, rounded stochastically      less than one step
+    topk            the largest numbers alone, eight bits each              what is left out
+    NAME+deflate    a quantised body, its bytes entropy-coded               as NAME (q3 only so)
+
+Each one's class says how its bodies are made and, exactly, what it may be off by. A codec is added
+by putting it into the registry below; a body's format never changes under its name.
 """
-
-from typing import Protocol
 
 import numpy as np
 
+from gossipd.tensors.codec import Body, Codec, CodecError, Sizes
+from gossipd.tensors.deflated import Deflated
+from gossipd.tensors.floats import Dense, Half
 from gossipd.tensors.layout import Layout, Vector
+from gossipd.tensors.quantised import Quantised
+from gossipd.tensors.sparse import TopK
 
+__all__ = ["Body", "CodecError", "Sizes", "body_sizes", "decode", "encode", "names"]
 
-class CodecError(Exception):
-    """A body that cannot be decoded, or a delta that cannot be encoded.
+TOP_ONE_IN = 50
+"""Of how many numbers `topk` keeps one: ours, measured by benchmarks.codecs."""
+_Q8, _Q4, _Q2 = Quantised(127, bits=8), Quantised(7, bits=4), Quantised(1, bits=2)
 
-    `reason` is a short stable token that names a counter: "unknown-codec", "wrong-size",
-    "not-finite", "out-of-range" (encoding only: larger than the codec's numbers reach).
-    """
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason = reason
-        self.detail = detail
-
-
-class Codec(Protocol):
-    """One way to write a delta down. Called with deltas and bodies of the right kind and size."""
-
-    def body_size(self, layout: Layout) -> int:
-        """Length of a body in bytes; the longest one where it varies."""
-        ...
-
-    def encode(self, delta: Vector, layout: Layout) -> bytes:
-        """The body of a finite delta. Raises CodecError("out-of-range")."""
-        ...
-
-    def decode(self, body: bytes, layout: Layout) -> Vector:
-        """A new float32 [P] from a body of any length. Raises CodecError("wrong-size")."""
-        ...
-
-
-class Dense:
-    """float32, little-endian. Error bound: 0."""
-
-    def body_size(self, layout: Layout) -> int:
-        return 4 * layout.parameters
-
-    def encode(self, delta: Vector, layout: Layout) -> bytes:
-        return delta.astype("<f4", copy=False).tobytes()
-
-    def decode(self, body: bytes, layout: Layout) -> Vector:
-        _check_size(body, self.body_size(layout))
-        return np.frombuffer(body, "<f4").astype(np.float32)
-
-
-class Half:
-    """float16, little-endian, rounded to the nearest.
-
-    Error bound of each number x: max(|x| / 2**11, 2**-25) absolute. From 65520 on a number has no
-    float16 and the delta is refused.
-    """
-
-    def body_size(self, layout: Layout) -> int:
-        return 2 * layout.parameters
-
-    def encode(self, delta: Vector, layout: Layout) -> bytes:
-        with np.errstate(over="ignore"):
-            half = delta.astype("<f2")
-        if not np.isfinite(half).all():
-            largest = float(np.abs(delta).max())
-            raise CodecError("out-of-range", f"{largest:g} is beyond float16")
-        return half.tobytes()
-
-    def decode(self, body: bytes, layout: Layout) -> Vector:
-        _check_size(body, self.body_size(layout))
-        return np.frombuffer(body, "<f2").astype(np.float32)
-
-
-_CODECS: dict[str, Codec] = {"dense": Dense(), "half": Half()}
+_CODECS: dict[str, Codec] = {
+    "dense": Dense(),
+    "half": Half(),
+    "q8": _Q8,
+    "q4": _Q4,
+    "q2": _Q2,
+    "topk": TopK(TOP_ONE_IN),
+    "q8+deflate": Deflated(_Q8),
+    "q4+deflate": Deflated(_Q4),
+    # Seven multiples have no packing of their own: in four bits each, deflate finds what is unused.
+    "q3+deflate": Deflated(Quantised(3, bits=4)),
+    "q2+deflate": Deflated(_Q2),
+}
 
 
 def names() -> tuple[str, ...]:
@@ -85,29 +45,33 @@ def names() -> tuple[str, ...]:
     return tuple(_CODECS)
 
 
-def body_size(name: str, layout: Layout) -> int:
-    """Length in bytes of a body of this codec; the longest one where it varies."""
-    return _find(name).body_size(layout)
+def body_sizes(name: str, layout: Layout) -> Sizes:
+    """How long a body of this codec can be, in bytes. Raises CodecError("unknown-codec")."""
+    return _find(name).sizes(layout)
 
 
-def encode(name: str, delta: Vector, layout: Layout) -> bytes:
+def encode(name: str, delta: Vector, layout: Layout, seed: int = 0) -> bytes:
     """The body of `delta`, float32 [P].
 
-    Raises CodecError ("unknown-codec", "not-finite", "out-of-range"); ValueError when the delta is
-    not of this layout.
+    The same bytes whenever the arguments are the same; where rounding is random, another `seed`
+    (>= 0) draws anew. Raises CodecError ("unknown-codec", "not-finite", "out-of-range"); ValueError
+    when the delta is not of this layout.
     """
     codec = _find(name)
     layout.check(delta)
     _check_finite(delta)
-    return codec.encode(delta, layout)
+    return codec.encode(delta, layout, seed)
 
 
-def decode(name: str, body: bytes, layout: Layout) -> Vector:
+def decode(name: str, body: Body, layout: Layout) -> Vector:
     """The delta that `body` holds: a new, finite float32 [P].
 
-    Raises CodecError ("unknown-codec", "wrong-size", "not-finite").
+    Raises CodecError ("unknown-codec", "wrong-size", "malformed", "not-finite"). A body of another
+    size is refused before anything is allocated for it.
     """
-    delta = _find(name).decode(body, layout)
+    codec = _find(name)
+    codec.sizes(layout).check(body)
+    delta = codec.decode(body, layout)
     _check_finite(delta)
     return delta
 
@@ -117,11 +81,6 @@ def _find(name: str) -> Codec:
     if codec is None:
         raise CodecError("unknown-codec", name)
     return codec
-
-
-def _check_size(body: bytes, expected: int) -> None:
-    if len(body) != expected:
-        raise CodecError("wrong-size", f"{len(body)} bytes, not {expected}")
 
 
 def _check_finite(delta: Vector) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gossipd.tensors.moments import Moments, moments
+from gossipd.tensors.rows import Rows, of_tensors
 
 Vector = NDArray[np.float32]
 """float32 [P], contiguous."""
@@ -73,6 +74,11 @@ class Layout:
         """Where each tensor lies in the vector."""
         ends = np.cumsum([spec.size for spec in self.tensors]).tolist()
         return tuple(slice(start, end) for start, end in zip([0, *ends], ends, strict=False))
+
+    @cached_property
+    def rows(self) -> Rows:
+        """What codecs give a scale of its own."""
+        return of_tensors(spec.shape for spec in self.tensors)
 
     @cached_property
     def classes(self) -> int | None:
