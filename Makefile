@@ -2,6 +2,7 @@
 #
 #   make demo    a few daemons on this machine learn together, watched from here
 #   make test    lint, types, import walls, tests, coverage of the core
+#   make scenarios  every scenario of the library on real daemons, with reports in runs/scenarios
 #   make lint    the first three alone
 #   make format  rewrite the sources in the project's format
 #   make venv    only the environment, in .venv
@@ -20,7 +21,7 @@ export TORCH_INDEX TORCH_CUDA
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint format clean
+.PHONY: help venv demo test scenarios lint format clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -39,6 +40,12 @@ demo: $(READY)
 
 test: lint
 	$(BIN)/pytest -n 2 --cov --cov-report=term-missing:skip-covered
+
+scenarios: $(READY)
+	@failed=0; for file in scenarios/gossipd_scenarios/library/*.toml; do \
+	    name=$$(basename $$file .toml); \
+	    $(BIN)/gossipd scenario run $$name --output runs/scenarios/$$name || failed=1; \
+	done; exit $$failed
 
 lint: $(READY)
 	$(BIN)/ruff check $(SOURCES)

@@ -123,7 +123,10 @@ async def _run(options: Options, home: Path) -> Document:
     with screen_for(options.quiet) as screen:
         screen.phase("loading torch and libp2p once for all daemons", 0.0)
         begun = time.monotonic()
-        async with Judge(home) as judge, Fleet(home, {**LOOPBACK, **_settings(options)}) as fleet:
+        async with (
+            Judge(home) as judge,
+            Fleet(home, {**LOOPBACK, **_settings(options)}, temporary=not options.keep) as fleet,
+        ):
             return await Demo(options, fleet, judge, screen, begun).run()
 
 

@@ -38,6 +38,8 @@ R = TypeVar("R")
 PRELOAD_SECONDS = 60.0
 """Importing torch and libp2p: 3 s of CPU, more on a busy machine."""
 START_SECONDS = 30.0
+WIRE_SECONDS = 60.0
+"""For hundreds of calls of `ip`, 10 ms each."""
 REQUESTS = 64
 """Threads for the API's blocking client: long polls of many daemons at once."""
 
@@ -49,9 +51,15 @@ class Fleet:
     """Daemons that live in one directory and end with this object."""
 
     def __init__(
-        self, directory: Path, settings: Mapping[str, Setting] = LOOPBACK, *, threads: int = 1
+        self,
+        directory: Path,
+        settings: Mapping[str, Setting] = LOOPBACK,
+        *,
+        threads: int = 1,
+        temporary: bool = False,
     ) -> None:
-        """`settings` are given to every daemon, before its own. `threads`: OpenMP's, per daemon."""
+        """`settings` are given to every daemon, before its own. `threads`: OpenMP's, per daemon.
+        `temporary`: the directory is removed too if this process is killed."""
         self.directory = directory.absolute()
         self.members: dict[str, Member] = {}
         self.parent_pid: int | None = None
@@ -59,10 +67,13 @@ class Fleet:
         """Threads of the parent when all was loaded; more than one makes forking a gamble."""
         self._settings = dict(settings)
         self._openmp_threads = threads
+        self._temporary = temporary
         self._parent: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._listening: asyncio.Task[None] | None = None
         self._preloaded = asyncio.Event()
+        self._number = 0
+        self._answers: dict[int, asyncio.Future[str | None]] = {}
         self._lost = asyncio.Event()
         self._pool = ThreadPoolExecutor(REQUESTS, thread_name_prefix="fleet")
 
@@ -94,26 +105,33 @@ class Fleet:
     ) -> Member:
         """Start the daemon `name`, and wait until it listens and answers.
 
-        `settings` by their dotted names ("network.peers"). A name that was used before is the same
-        daemon: its home is still there. Configuration that does not hold raises OperatorError here.
+        `settings` by their dotted names ("network.peers"); None: those of its last life. A name
+        that was used before is the same daemon: its home is still there. Configuration that does
+        not hold raises OperatorError here.
         """
         member = self.members.get(name)
         if member is None:
-            member = Member(self, name, self.directory / name, self.directory / f"{name}.log")
-            self.members[name] = member
+            member = self.add(name)
         if member.running:
             raise FleetError("already-running", f"{name} runs already")
-        member.settings = dict(settings or {})
+        if settings is not None:
+            member.settings = dict(settings)
         paths_of(member.home).config.unlink(missing_ok=True)
         write_initial(member.home, {**self._settings, **member.settings})
         await member.begin(seconds)
+        return member
+
+    def add(self, name: str) -> Member:
+        """A daemon that has not lived yet; it gets its settings at its start."""
+        member = Member(self, name, self.directory / name, self.directory / f"{name}.log")
+        self.members[name] = member
         return member
 
     async def restart(self, member: Member, *, seconds: float = START_SECONDS) -> Member:
         """Start a member again with the settings that it had; stop it first if it runs."""
         if member.running:
             await member.stop()
-        return await self.start(member.name, member.settings, seconds=seconds)
+        return await self.start(member.name, seconds=seconds)
 
     def check(self) -> None:
         """Raise the error of a daemon that ended unasked, or of their parent."""
@@ -131,6 +149,7 @@ class Fleet:
         for member in self.members.values():
             member.expect_end()
         if self._writer is not None:
+            self._writer.write(b'{"bye": true}\n')
             self._writer.close()  # to the parent this is the end: it kills and reaps its children
         if self._parent is not None:
             try:
@@ -163,7 +182,7 @@ class Fleet:
                     "-m",
                     "gossipd_scenarios.parent",
                     str(theirs.fileno()),
-                    str(os.getpid()),
+                    *([str(self.directory)] if self._temporary else ()),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -199,6 +218,10 @@ class Fleet:
                     self.parent_threads = message["threads"]
                     self._preloaded.set()
                     continue
+                if "done" in message:
+                    if message["done"] in self._answers:
+                        self._answers[message["done"]].set_result(message["error"])
+                    continue
                 name = message.get("started") or message.get("ready") or message.get("ended")
                 self.members[name].on_message(message)
         except ConnectionError:
@@ -206,6 +229,9 @@ class Fleet:
         finally:
             self._lost.set()
             self._preloaded.set()
+            for answer in self._answers.values():
+                if not answer.done():
+                    answer.set_result("the parent of all daemons ended")
             for member in self.members.values():
                 if member.running:
                     member.on_end(-signal.SIGKILL)
@@ -217,6 +243,25 @@ class Fleet:
             raise FleetError("fleet-closed", "the fleet is closed")
         self._writer.write(json.dumps(message).encode() + b"\n")
         await self._writer.drain()
+
+    async def wire(self, request: Document) -> None:
+        """Have the parent do something to the daemons' network namespaces (real/namespaces.py).
+
+        Before the first daemon, {"isolate": true} gives each one of its own. FleetError
+        "no-namespaces" with the reason when that cannot be done here.
+        """
+        self._number += 1
+        number, done = self._number, asyncio.get_running_loop().create_future()
+        self._answers[number] = done
+        await self.tell({**request, "id": number})
+        try:
+            error = await asyncio.wait_for(done, WIRE_SECONDS)
+        except TimeoutError:
+            error = f"no answer within {WIRE_SECONDS:g} s"
+        finally:
+            del self._answers[number]
+        if error is not None:
+            raise FleetError("no-namespaces", error)
 
     async def in_thread(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a blocking call of the API's client."""

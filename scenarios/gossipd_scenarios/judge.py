@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from gossipd.errors import ExitCode
 from gossipd_scenarios.fleet import FleetError, Member
@@ -53,19 +53,30 @@ class Judge:
 
     async def accuracy(self, member: Member, model: str = "serving") -> tuple[float, str]:
         """Have the daemon export a model (a role, or a hash): (0..1 on the test set, its hash)."""
+        accuracy, _, found = await self.recalls(member, model)
+        return accuracy, found
+
+    async def recalls(
+        self, member: Member, model: str = "serving"
+    ) -> tuple[float, tuple[float, ...], str]:
+        """As `accuracy`, with the share of each class's examples that are recognised."""
         path = self._directory / f"{member.name}.safetensors"
         exported = await member.export(model, path)
-        return await self.accuracy_of(path), str(exported["hash"])
+        answer = await self._measured(path)
+        return float(answer["accuracy"]), tuple(answer["recalls"]), str(exported["hash"])
 
     async def accuracy_of(self, path: Path) -> float:
         """FleetError when the file is no model, or no answer comes."""
+        return float((await self._measured(path))["accuracy"])
+
+    async def _measured(self, path: Path) -> dict[str, Any]:
         async with self._turn:
             answer = await self._ask(path)
         if "error" in answer:
             raise FleetError("not-a-model", str(answer["error"]))
-        return float(answer["accuracy"])
+        return answer
 
-    async def _ask(self, path: Path) -> dict[str, float | str]:
+    async def _ask(self, path: Path) -> dict[str, Any]:
         process = self._process
         assert process is not None
         assert process.stdin is not None
@@ -86,5 +97,5 @@ class Judge:
         if not line:
             log = self._directory / "measure.log"
             raise FleetError("measure-died", "the measuring process ended", log.read_text())
-        answer: dict[str, float | str] = json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
         return answer

@@ -5,8 +5,8 @@ the test set are written down here a second time, in numpy, so that a fault in t
 evaluation or storage would show as a difference. tests/scenarios/test_measure.py holds both to be
 the same.
 
-    python -m gossipd_scenarios.measure     paths on stdin, one per line
-                                            {"accuracy", "loss", "examples"} or {"error"} on stdout
+    python -m gossipd_scenarios.measure     paths on stdin, one per line; for each of them on stdout
+                                            {"accuracy", "recalls", "loss", "examples"} or {"error"}
 """
 
 import json
@@ -27,13 +27,16 @@ BRIGHTEST = 16.0
 FILE_BYTES = 100_000_000
 
 
-def measure(path: Path, images: Matrix, labels: Labels) -> dict[str, float]:
-    """Accuracy and mean cross-entropy (nats) of the model in `path`. ValueError if it is none."""
+def measure(path: Path, images: Matrix, labels: Labels) -> dict[str, Any]:
+    """Accuracy, recalls and mean cross-entropy (nats) of the model in `path`. ValueError if it is
+    none. A recall is the share of a class's examples that are recognised as such."""
     logits = forward(read_safetensors(path), images).astype("f8")
     shifted = logits - logits.max(axis=1, keepdims=True)
     chosen = shifted[np.arange(len(labels)), labels]
+    right = logits.argmax(axis=1) == labels
     return {
-        "accuracy": float((logits.argmax(axis=1) == labels).mean()),
+        "accuracy": float(right.mean()),
+        "recalls": [float(right[labels == label].mean()) for label in np.unique(labels)],
         "loss": float((np.log(np.exp(shifted).sum(axis=1)) - chosen).mean()),
         "examples": len(labels),
     }
@@ -83,7 +86,7 @@ def digits_for_testing() -> tuple[Matrix, Labels]:
 
 def _answer(path: Path, images: Matrix, labels: Labels) -> dict[str, Any]:
     try:
-        return dict(measure(path, images, labels))
+        return measure(path, images, labels)
     except (OSError, ValueError, KeyError, TypeError) as error:
         return {"error": f"{path}: {type(error).__name__}: {error}"}
 

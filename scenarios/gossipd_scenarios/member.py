@@ -5,10 +5,13 @@ Every wait has a deadline, and its error names whom was waited for and shows the
 
 import asyncio
 import contextlib
+import shutil
 import signal
+import struct
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import psutil
@@ -25,11 +28,15 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Document = dict[str, Any]
-Setting = str | int | float | bool | Sequence[str]
+Setting = str | int | float | bool | Sequence[str] | Sequence[int]
 
 STOP_SECONDS = 20.0
 END_SECONDS = 10.0
 """A killed process has ended within a moment; longer than this something is wrong."""
+OFFSET = struct.Struct("=d")
+"""A clock's offset in seconds, as it lies in its file."""
+CORRUPT_BYTES = 64
+"""Overwritten at once: a torn or lost sector is larger, a flipped bit smaller. Ours."""
 LAST_WORDS = 12
 """Lines of a dead daemon's log that its error shows."""
 LOG_TAIL_BYTES = 16_384
@@ -43,6 +50,7 @@ class Member:
         self.home = home
         self.log = log
         """What it writes on stdout and stderr, all lives after each other."""
+        self._clock = log.with_suffix(".clock")
         self.settings: dict[str, Setting] = {}
         self.pid: int | None = None
         """None while it does not run."""
@@ -51,7 +59,11 @@ class Member:
         self.peer_id = ""
         self.addresses: tuple[str, ...] = ()
         """Complete multiaddresses, of its last start."""
+        self.port = 0
+        """Where it listens, whatever it announces."""
         self.lives = 0
+        self.began_at = self.ended_at = 0.0
+        """Monotonic seconds, of the last life to begin and to end."""
         self.suspended = False
         self._fleet = fleet
         self._ready = asyncio.Event()
@@ -88,6 +100,10 @@ class Member:
     async def add_peer(self, address: str) -> Document:
         return await self._ask(self._client.add_peer, address)
 
+    async def restrict(self, allow: Sequence[str]) -> Document:
+        """Have it talk to these peer ids only, until it is started again."""
+        return await self._ask(self._client.restrict, allow)
+
     async def models(self) -> list[Document]:
         return await self._ask(self._client.models)
 
@@ -97,9 +113,11 @@ class Member:
     async def evaluate(self) -> Document:
         return await self._ask(self._client.evaluate)
 
-    async def events(self, since: int = 0, wait: float = 0.0) -> Document:
+    async def events(
+        self, since: int = 0, wait: float = 0.0, *, run: str = "", limit: int = 10_000
+    ) -> Document:
         """{run, events, next, missed} after `since`; waits up to `wait` seconds for the first."""
-        return await self._ask(self._client.events, since, wait=wait)
+        return await self._ask(self._client.events, since, run=run, wait=wait, limit=limit)
 
     async def pause(self) -> Document:
         return await self._ask(self._client.pause)
@@ -187,6 +205,50 @@ class Member:
         except TimeoutError:
             raise self._late(seconds, what) from None
 
+    # --- its disk and its clock ------------------------------------------------------------------
+
+    def wipe(self) -> None:
+        """Empty its home, while it does not run; only its key and its settings stay."""
+        self._expect_not_running()
+        for path in self.home.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name not in ("identity.key", "config.toml"):
+                path.unlink()
+
+    def corrupt(self, name: str, rng: Random) -> None:
+        """Overwrite bytes in the middle of a file of its home, while it does not run."""
+        self._expect_not_running()
+        path = self.home / name
+        size = path.stat().st_size
+        length = min(CORRUPT_BYTES, size)
+        with path.open("r+b") as file:
+            file.seek(rng.randint(size // 4, max(size // 4, 3 * size // 4 - length)))
+            file.write(rng.randbytes(length))
+
+    def private_memory(self) -> int:
+        """Bytes that are its own; the rest it shares with the parent that forked it."""
+        return int(psutil.Process(self.pid).memory_full_info().uss)
+
+    def fill_disk(self, full: bool) -> None:
+        """Let every write of its present life fail as on a disk without room, or not any more."""
+        if not self.running:
+            raise FleetError("not-running", f"{self.name} does not run", "", ExitCode.NOT_RUNNING)
+        process = psutil.Process(self.pid)
+        _, hard = process.rlimit(psutil.RLIMIT_FSIZE)
+        process.rlimit(psutil.RLIMIT_FSIZE, (0 if full else hard, hard))
+
+    def set_clock(self, offset: float) -> None:
+        """Put its wall clock `offset` seconds ahead of the machine's, now and in later lives."""
+        if not self._clock.exists():
+            self._clock.write_bytes(OFFSET.pack(0.0))
+        with self._clock.open("r+b") as file:  # in place: a daemon has it mapped
+            file.write(OFFSET.pack(offset))
+
+    def _expect_not_running(self) -> None:
+        if self.running:
+            raise FleetError("already-running", f"{self.name} runs", "stop or kill it first")
+
     # --- what the fleet tells it -----------------------------------------------------------------
 
     async def begin(self, seconds: float) -> None:
@@ -195,8 +257,10 @@ class Member:
         self._ended.clear()
         self._end_expected = self.suspended = False
         self.returncode = None
-        request = {"start": self.name, "home": str(self.home), "log": str(self.log)}
-        await self._fleet.tell(request)
+        if not self._clock.exists():
+            self.set_clock(0.0)
+        files = {"home": self.home, "log": self.log, "clock": self._clock}
+        await self._fleet.tell({"start": self.name} | {k: str(v) for k, v in files.items()})
         waits = [
             asyncio.ensure_future(self._ready.wait()),
             asyncio.ensure_future(self._ended.wait()),
@@ -219,9 +283,11 @@ class Member:
         match message:
             case {"started": _, "pid": pid}:
                 self.pid = pid
+                self.began_at = time.monotonic()
                 self.lives += 1
-            case {"ready": _, "peer_id": peer_id, "addresses": addresses}:
+            case {"ready": _, "peer_id": peer_id, "addresses": addresses, "port": port}:
                 self.peer_id = peer_id
+                self.port = port
                 self.addresses = tuple(addresses)
                 self._ready.set()
             case {"ended": _, "code": code}:
@@ -233,6 +299,7 @@ class Member:
 
     def on_end(self, code: int) -> None:
         self.pid = None
+        self.ended_at = time.monotonic()
         self.returncode = code
         self._ended.set()
 

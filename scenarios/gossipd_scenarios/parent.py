@@ -5,14 +5,21 @@ shares its memory. For that to be safe this process starts no thread and runs no
 a fork takes along only the thread that forks, and whatever lock another one held stays locked.
 
     engine (fleet.py)                        parent                        daemon
-    {"start": name, "home", "log"}     ->    fork                     ->   gossipd.daemon.run
+    {"start": name, "home", "log",
+     "clock"}                          ->    fork                     ->   gossipd.daemon.run
                                        <-    {"started": name, "pid"}
                                        <-    {"ready": name, ...}     <-   on_ready
+    {"isolate": true, "id"}, {"plug"},
+    {"limit"}, {"silence"}             ->    (namespaces.py)
+                                       <-    {"done": id, "error": null | text}
     {"signal": name, "number"}         ->    kill
                                        <-    {"ended": name, "code"}  <-   (its end)
 
 JSON lines over one socket. When that socket closes, however the engine ended, every daemon is
-killed and this process ends; when this process is killed, the kernel kills the daemons.
+killed and this process ends; when this process is killed, the kernel kills the daemons. An engine
+that closes it without {"bye": true} has been killed: then its directory is removed, if it gave one.
+
+    python -m gossipd_scenarios.parent DESCRIPTOR [DIRECTORY]
 """
 
 import ctypes
@@ -20,9 +27,12 @@ import gc
 import json
 import os
 import selectors
+import shutil
 import signal
 import socket
+import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -31,6 +41,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from gossipd.config import load
 from gossipd.errors import OperatorError
+from gossipd_scenarios.real.namespaces import Switch, Unavailable, enter
 
 if TYPE_CHECKING:
     from gossipd.daemon import Ready
@@ -38,6 +49,7 @@ if TYPE_CHECKING:
 PR_SET_PDEATHSIG = 1
 """From <linux/prctl.h>."""
 READ_BYTES = 65_536
+REMOVE_SECONDS = 5.0
 
 Message = dict[str, Any]
 
@@ -56,8 +68,12 @@ class Child:
 class Parent:
     """Forks daemons for the engine at the other end of `control`."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, directory: Path | None) -> None:
+        """`directory` is removed if the engine ends without a word."""
         self._control = control
+        self._directory = directory
+        self._switch: Switch | None = None
+        """Where daemons have network namespaces of their own."""
         self._heard = b""
         self._children: dict[str, Child] = {}
         # Not epoll: that is a descriptor of its own, which children would share.
@@ -71,8 +87,8 @@ class Parent:
         signal.signal(signal.SIGCHLD, lambda *_: None)  # a handler, so that the pipe is written
         self._selector.register(self._control, selectors.EVENT_READ, self._on_request)
         self._selector.register(self._wake, selectors.EVENT_READ, self._on_child)
-        self._tell({"preloaded": os.getpid(), "threads": _threads()})
         try:
+            self._tell({"preloaded": os.getpid(), "threads": _threads()})
             while True:
                 for key, _ in self._selector.select():
                     key.data()
@@ -83,6 +99,8 @@ class Parent:
                 os.kill(child.pid, signal.SIGKILL)
             for child in self._children.values():
                 os.waitpid(child.pid, 0)
+            if self._directory is not None:
+                _remove(self._directory)
 
     def _tell(self, message: Message) -> None:
         self._control.sendall(json.dumps(message).encode() + b"\n")
@@ -95,16 +113,40 @@ class Parent:
         for line in lines:
             request = json.loads(line)
             if "start" in request:
-                self._start(request["start"], Path(request["home"]), Path(request["log"]))
+                self._start(request["start"], *(Path(request[k]) for k in ("home", "log", "clock")))
+            elif "bye" in request:
+                self._directory = None
+            elif "id" in request:
+                self._tell({"done": request["id"], "error": self._wire(request)})
             else:
                 self._signal(request["signal"], request["number"])
 
-    def _start(self, name: str, home: Path, log: Path) -> None:
+    def _wire(self, request: Message) -> str | None:
+        """Do something to the daemons' network; why it could not be done."""
+        try:
+            if self._switch is None:
+                self._switch = Switch()
+            match request:
+                case {"plug": names}:
+                    for name in names:
+                        self._switch.plug(name)
+                case {"limit": names, "rate": rate}:
+                    self._switch.limit(names, rate)
+                case {"silence": pairs, "silent": silent}:
+                    self._switch.silence(pairs, silent)
+        except (Unavailable, OSError, subprocess.TimeoutExpired) as error:
+            return str(error)
+        return None
+
+    def _start(self, name: str, home: Path, log: Path, clock: Path) -> None:
         ready, saying = os.pipe()
+        namespace = None if self._switch is None else self._switch.plug(name)
         parent = os.getpid()
         pid = os.fork()
         if not pid:
-            _be_daemon(home, log, saying, parent, [ready, *self._descriptors()])
+            if namespace is not None:
+                enter(namespace)
+            _be_daemon(home, log, clock, saying, parent, [ready, *self._descriptors()])
         os.close(saying)
         child = self._children[name] = Child(name, pid, ready)
         self._selector.register(ready, selectors.EVENT_READ, lambda: self._on_ready(child))
@@ -116,7 +158,8 @@ class Parent:
         One that held on to the control socket would keep the engine from seeing the parent's end.
         """
         waited_for = [child.ready for child in self._children.values() if child.ready >= 0]
-        return [self._control.fileno(), self._wake, self._woken, *waited_for]
+        namespaces = [] if self._switch is None else self._switch.descriptors
+        return [self._control.fileno(), self._wake, self._woken, *waited_for, *namespaces]
 
     def _on_ready(self, child: Child) -> None:
         if child.ready < 0:
@@ -148,7 +191,7 @@ class Parent:
 
 
 def _be_daemon(
-    home: Path, log: Path, saying: int, parent: int, not_ours: Iterable[int]
+    home: Path, log: Path, clock: Path, saying: int, parent: int, not_ours: Iterable[int]
 ) -> NoReturn:
     """What a forked child does with the rest of its life."""
     code = 1
@@ -163,8 +206,9 @@ def _be_daemon(
         _redirect(log)
         gc.enable()
         from gossipd import daemon
+        from gossipd_scenarios.clock import ShiftedClock
 
-        code = daemon.run(load(home), home, _announcer(saying))
+        code = daemon.run(load(home), home, _announcer(saying), clock=ShiftedClock(clock))
     except OperatorError as error:
         code = error.exit_code
         sys.stderr.write(f"error[{error.code}]: {error.message}\nhint: {error.hint}\n")
@@ -183,6 +227,7 @@ def _announcer(saying: int) -> "Callable[[Ready], None]":
             "peer_id": ready.peer_id,
             "addresses": list(ready.addresses),
             "join": ready.join,
+            "port": ready.port,
         }
         os.write(saying, json.dumps(document).encode() + b"\n")
         os.close(saying)
@@ -201,6 +246,15 @@ def _redirect(log: Path) -> None:
     os.close(written)
 
 
+def _remove(directory: Path) -> None:
+    """What the engine would have removed. Its other processes end at the same time, and may still
+    write."""
+    deadline = time.monotonic() + REMOVE_SECONDS
+    while directory.exists() and time.monotonic() < deadline:
+        shutil.rmtree(directory, ignore_errors=True)
+        time.sleep(0.05)
+
+
 def die_with(parent: int) -> None:
     """Have the kernel kill this process when its parent ends. Linux; elsewhere sockets must do."""
     if sys.platform == "linux":
@@ -215,18 +269,17 @@ def _threads() -> int | None:
 
 
 def main() -> None:
-    """`python -m gossipd_scenarios.parent DESCRIPTOR ENGINE_PID`"""
-    descriptor, engine = map(int, sys.argv[1:])
-    die_with(engine)
-    control = socket.socket(fileno=descriptor)
+    """See the header. Ends by the socket alone, not by a signal: there may be things to remove."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    directory = Path(sys.argv[2]) if len(sys.argv) > 2 else None
     control.set_inheritable(False)
     gc.disable()
-    import gossipd.daemon  # noqa: F401  (this is the preloading)
+    import gossipd_scenarios.clock  # noqa: F401  (this is the preloading: it needs the daemon)
 
     # What is there now is shared by all children: their collectors leave it alone. No collection
     # before: the holes it leaves are filled by each child with pages of its own (8 MB, measured).
     gc.freeze()
-    Parent(control).serve()
+    Parent(control, directory).serve()
 
 
 if __name__ == "__main__":
