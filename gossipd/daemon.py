@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, ParamSpec, TypeVar
 
-from gossipd import __version__
+from gossipd.address import announced
 from gossipd.config import Config, Paths, paths_of
 from gossipd.control.events import EventLog
 from gossipd.control.logs import LogRing, configure, get_logger
@@ -27,16 +27,16 @@ from gossipd.identity import Identity, load_or_create
 from gossipd.learning.build import learner_from_config
 from gossipd.learning.compute import give_way
 from gossipd.learning.errors import LearningError
+from gossipd.membership import Books
 from gossipd.network.interface import PortInUse
 from gossipd.network.libp2p_transport import Libp2pTransport
 from gossipd.operations import Operations
+from gossipd.options import options_of
 from gossipd.protocol import events
-from gossipd.protocol.gossip import Settings
 from gossipd.protocol.round_events import Leaving
-from gossipd.protocol.rounds import RoundSettings
 from gossipd.runtime import state
 from gossipd.runtime.assembly import Options, Parts, Ports, assemble
-from gossipd.runtime.ports import Learner
+from gossipd.runtime.ports import Clock, Learner
 from gossipd.storage.lock import Lock
 from gossipd.storage.store import DiskStore
 from gossipd.wire.identifiers import digest
@@ -87,6 +87,8 @@ class Ready:
     addresses: tuple[str, ...]
     join: str
     """The line that another machine types."""
+    port: int
+    """Where it listens, whatever it announces."""
 
 
 def run(
@@ -94,12 +96,14 @@ def run(
     home: Path,
     on_ready: Callable[[Ready], None] | None = None,
     log_file: Path | None = None,
+    clock: Clock | None = None,
 ) -> int:
     """Be a daemon until told to stop; the exit code. OperatorError when it cannot start.
 
     `on_ready` is called once everything answers. Logs go to stderr, or to `log_file`, rotating.
+    `clock`: another one than the machine's, for experiments.
     """
-    return asyncio.run(_run(config, home, on_ready, log_file))
+    return asyncio.run(_run(config, home, on_ready, log_file, clock or SystemClock()))
 
 
 async def _run(
@@ -107,6 +111,7 @@ async def _run(
     home: Path,
     on_ready: Callable[[Ready], None] | None,
     log_file: Path | None,
+    clock: Clock,
 ) -> int:
     paths = paths_of(home)
     records = configure(level=config.log.level, format=config.log.format, file=log_file)
@@ -116,7 +121,7 @@ async def _run(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        async with _daemon(config, paths, identity, records, stop) as ready:
+        async with _daemon(config, paths, identity, records, clock, stop) as ready:
             if on_ready is not None:
                 on_ready(ready)
             await stop.wait()
@@ -126,8 +131,15 @@ async def _run(
 
 @contextlib.asynccontextmanager
 async def _daemon(
-    config: Config, paths: Paths, identity: Identity, records: LogRing, stop: asyncio.Event
+    config: Config,
+    paths: Paths,
+    identity: Identity,
+    records: LogRing,
+    clock: Clock,
+    stop: asyncio.Event,
 ) -> AsyncIterator[Ready]:
+    books = Books(paths.members, identity, paths.database)
+    swarm = _swarm(config, books)
     compute = ComputeWorker(config.learning.background)
     store = DiskStore(paths, quota_bytes=config.storage.quota_mb * 1_000_000)
     event_log = EventLog()
@@ -136,28 +148,35 @@ async def _daemon(
         ports = Ports(
             transport=_transport(config, identity, state.load(store).port),
             store=store,
-            clock=SystemClock(),
+            clock=clock,
             compute=compute,
             learner=learner,
             signer=identity.signer(),
             rng=Random(),
             report=partial(_report, event_log),
             log=get_logger("runtime"),
+            keep_revocations=books.keep_revocations,
         )
-        parts = await compute.run(assemble, ports, _options(config, learner))
+        options = _options(config, learner, swarm, books)
+        parts = await compute.run(assemble, ports, options)
         if store.pointers() is not None and not parts.restored:
             log.warning("the committed model is damaged or gone; starting from the initial one")
         if parts.restored:
             _report(event_log, "restored", _standing(parts))
-        operations = Operations(config, paths, identity, parts, compute, store, stop)
+        operations = Operations(config, paths, identity, parts, compute, store, books, clock, stop)
         async with serve(operations, event_log, records, paths.socket):
             await _start(parts, config)
             _save(parts)
-            upkeep = asyncio.create_task(_upkeep(parts, store), name="upkeep")
+            upkeep = asyncio.create_task(_upkeep(parts, store, clock), name="upkeep")
             try:
                 status = operations.status()
                 log.info("ready", peer=identity.peer_id, task=learner.task)
-                yield Ready(identity.peer_id, tuple(status["addresses"]), status["join"])
+                yield Ready(
+                    identity.peer_id,
+                    tuple(status["addresses"]),
+                    status["join"],
+                    parts.transport.port,
+                )
             finally:
                 upkeep.cancel()
                 _save(parts)
@@ -183,51 +202,35 @@ def _transport(config: Config, identity: Identity, last_port: int) -> Libp2pTran
     return Libp2pTransport(
         identity.seed,
         network.listen,
-        network.port or last_port,
+        network.port,
         mdns=network.mdns,
         max_connections=network.max_connections,
         heartbeat_interval=network.heartbeat_interval,
         heartbeat_timeout=network.heartbeat_timeout,
         dial_timeout=network.dial_timeout,
+        announce=announced(network.announce),
+        last_port=last_port,
     )
 
 
-def _options(config: Config, learner: Learner) -> Options:
-    gossip, network = config.gossip, config.network
-    return Options(
-        swarm=bytes.fromhex(config.swarm.id) or None,
-        agent=f"gossipd/{__version__}",
-        gossip=Settings(
-            cycle_seconds=gossip.cycle_seconds,
-            local_steps=gossip.local_steps if learner.examples else 0,
-            fanout=gossip.fanout,
-            buffer=gossip.buffer,
-            exchange=gossip.exchange,
-        ),
-        anti_entropy_seconds=gossip.anti_entropy_seconds,
-        averaging=gossip.averaging,
-        self_weight=gossip.self_weight,
-        serving_decay=gossip.serving_decay,
-        codec=gossip.codec,
-        init=gossip.init,
-        max_connections=network.max_connections,
-        request_timeout=network.request_timeout,
-        dial_timeout=network.dial_timeout,
-        progress_timeout=network.progress_timeout,
-        rounds=_rounds(config, learner) if config.mode == "rounds" else None,
-    )
+def _swarm(config: Config, books: Books) -> bytes | None:
+    """A membership says which swarm it is; else the setting does; None: the task's open one."""
+    closed, configured = books.swarm(), bytes.fromhex(config.swarm.id) or None
+    if closed is None:
+        return configured
+    if configured not in (None, closed):
+        log.warning("swarm.id is not used: this is a member of a closed swarm", swarm=closed.hex())
+    return closed
 
 
-def _rounds(config: Config, learner: Learner) -> RoundSettings:
-    rounds = config.rounds
-    return RoundSettings(
-        sample=rounds.sample,
-        aggregators=rounds.aggregators,
-        success_fraction=rounds.success_fraction,
-        activity_window=rounds.activity_window,
-        local_steps=rounds.local_steps if learner.examples else 0,
-        round_seconds=rounds.round_seconds,
-        exchange=config.gossip.exchange,
+def _options(config: Config, learner: Learner, swarm: bytes | None, books: Books) -> Options:
+    own = books.own()
+    return options_of(
+        config,
+        learner,
+        swarm=swarm,
+        membership=b"" if own is None else own.envelope,
+        revocations=tuple(signed.envelope for signed in books.revoked()),
     )
 
 
@@ -249,13 +252,14 @@ async def _start(parts: Parts, config: Config) -> None:
 
 
 def _save(parts: Parts) -> None:
-    parts.store.save_state(state.snapshot(parts.node, parts.transport.addresses))
+    parts.store.save_state(state.snapshot(parts.node, parts.transport.port))
 
 
-async def _upkeep(parts: Parts, store: DiskStore) -> None:
+async def _upkeep(parts: Parts, store: DiskStore, clock: Clock) -> None:
     addresses = tuple(parts.transport.addresses)
     while True:
         await asyncio.sleep(UPKEEP_SECONDS)
+        parts.engine.feed(events.ClockRead(clock.wall()))
         try:
             _save(parts)
             await asyncio.to_thread(store.collect)

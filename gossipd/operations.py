@@ -3,23 +3,29 @@
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gossipd import __version__
-from gossipd.config import Config, Paths, check_address
+from gossipd.address import check_address, check_peer_id
+from gossipd.config import Config, Paths
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.identity import Identity
+from gossipd.membership import Books, handed_on, row
 from gossipd.protocol import events
-from gossipd.protocol.peers import State
+from gossipd.protocol.roster import State
 from gossipd.runtime.assembly import Parts
-from gossipd.runtime.ports import Compute, StoredModel
+from gossipd.runtime.ports import Clock, Compute, StoredModel
 from gossipd.storage.store import DiskStore
 
 Document = dict[str, Any]
 
 ALONE_SECONDS = 30.0
 """How long a daemon may be without peers before `health` says so."""
+
+SOON_SECONDS = 7 * 86_400.0
+"""How long before its end `health` speaks of a membership; ours, time to reach a founder."""
 
 
 class Operations:
@@ -33,6 +39,8 @@ class Operations:
         parts: Parts,
         compute: Compute,
         store: DiskStore,
+        books: Books,
+        clock: Clock,
         stop: asyncio.Event,
     ) -> None:
         self._config = config
@@ -42,6 +50,8 @@ class Operations:
         self._learner = parts.learner
         self._compute = compute
         self._store = store
+        self._books = books
+        self._clock = clock
         self._stop = stop
         self._started = time.monotonic()
         self._alone_since: float | None = self._started
@@ -59,7 +69,9 @@ class Operations:
             "uptime": time.monotonic() - self._started,
             "home": str(self._paths.home),
             "mode": self._config.mode,
+            "author": node.me.hex(),
             "swarm": node.setup.swarm.id.hex(),
+            "membership": self._membership(),
             "task": self._learner.task,
             "addresses": list(parts.transport.addresses),
             "join": self._join_line(),
@@ -69,6 +81,7 @@ class Operations:
                 "restarts": counters.get("restarts", 0),
                 "connected": sum(p.state is State.ADMITTED for p in node.peers.table.values()),
                 "known": len(node.peers.table),
+                "allow": sorted(node.peers.overlay.allowed),
                 "bytes_in": counters.get("bytes_in", 0),
                 "bytes_out": counters.get("bytes_out", 0),
             },
@@ -98,6 +111,19 @@ class Operations:
             "errors": dict(parts.engine.errors),
             "waiting": self._waiting(),
             "health": self.health(),
+        }
+
+    def _membership(self) -> Document | None:
+        """Of a closed swarm; None in an open one."""
+        members = self._parts.node.members
+        if members.own is None:
+            return None
+        revoked = {r.revocation.member: r.revocation.serial for r in members.revocations()}
+        return {
+            **row(members.own, revoked, self._clock.wall()),
+            "founded_by": members.own.founder,
+            "known": len(members.known()),
+            "revoked": len(revoked),
         }
 
     def _round(self) -> Document | None:
@@ -139,10 +165,12 @@ class Operations:
             return ""
         reachable = [a for a in addresses if not a.startswith(("/ip4/127.", "/ip6/::1/"))]
         words = ["gossipd", "start"]
-        if self._config.swarm.id:
+        if self._config.swarm.id and not self._parts.node.members.closed:
             words += ["--swarm", self._config.swarm.id]
         if self._config.task.name == "idx":
             words += ["--data", "DIR"]
+        if self._config.mode != Config().mode:
+            words += ["--set", f"mode={self._config.mode}"]
         return " ".join([*words, "--peer", (reachable or list(addresses))[0]])
 
     def peers(self) -> list[Document]:
@@ -233,6 +261,23 @@ class Operations:
             )
         if node.mode.last_failure is not None:
             warn("learning-failed", "warning", node.mode.last_failure, "see `gossipd events`")
+        membership = self._membership()
+        if membership is not None and membership["state"] != "member":
+            warn(
+                f"membership-{membership['state']}",
+                "error",
+                "the other members of this closed swarm turn this device away",
+                "ask the founder for a new membership, then: gossipd members accept FILE",
+            )
+        elif membership is not None and membership["not_after"] is not None:
+            left = membership["not_after"] - self._clock.wall()
+            if left < SOON_SECONDS:
+                warn(
+                    "membership-ends",
+                    "info",
+                    f"the membership of this closed swarm ends in {left / 86_400:.1f} days",
+                    "ask the founder for a new membership, then: gossipd members accept FILE",
+                )
         now = time.monotonic()
         if node.peers.admitted():
             self._alone_since = None
@@ -260,6 +305,38 @@ class Operations:
             )
         self._parts.engine.feed(events.Forgotten(peer))
         return {"peer_id": peer}
+
+    def restrict(self, allow: Sequence[str]) -> Document:
+        for peer in allow:
+            check_peer_id(peer)
+        self._parts.engine.feed(events.Restricted(tuple(allow)))
+        return {"allow": sorted(self._parts.node.peers.overlay.allowed)}
+
+    def members(self) -> list[Document]:
+        return self._books.rows(self._clock.wall())
+
+    def issue_membership(self, peer: str, name: str, days: float | None) -> Document:
+        return handed_on(self._books.issue(peer, name, days, self._clock.wall()))
+
+    def revoke_member(self, peer: str) -> Document:
+        signed = self._books.revoke(peer, self._clock.wall())
+        self._parts.engine.feed(events.MemberRevoked(signed))
+        return {"peer_id": peer, "serial": signed.revocation.serial}
+
+    def accept_membership(self, membership: str) -> Document:
+        parts = self._parts
+        if not parts.node.members.closed:
+            raise OperatorError(
+                "already-running",
+                "a daemon stays in its swarm as long as it runs",
+                "gossipd stop; then accept the membership, and start again",
+                ExitCode.ALREADY_RUNNING,
+            )
+        signed = self._books.accept(membership)
+        parts.documents.membership = signed.envelope
+        parts.engine.feed(events.MembershipRenewed(signed))
+        parts.engine.feed(events.RecordChanged(parts.record(parts.transport.addresses)))
+        return handed_on(signed)
 
     async def evaluate(self) -> Document:
         model = self._parts.models.pointers.serving

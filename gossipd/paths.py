@@ -22,6 +22,7 @@ class Paths(Struct, frozen=True):
     models: Path
     bodies: Path
     logs: Path
+    members: Path
 
 
 SOCKET_PATH_BYTES = 103
@@ -61,6 +62,7 @@ def paths_of(home: Path, environ: Mapping[str, str] | None = None) -> Paths:
         models=home / "models",
         bodies=home / "bodies",
         logs=home / "logs",
+        members=home / "members",
     )
 
 

@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md from gossipd/config.py: `python tools/reference.py`.
+"""Writes docs/configuration.md from gossipd/settings.py: `python tools/reference.py`.
 
 The text of a key is the docstring under it, so reference and code cannot drift apart; a test
 compares the file with what this makes.
@@ -13,7 +13,7 @@ TARGET = ROOT / "docs" / "configuration.md"
 
 HEAD = """# Configuration
 
-<!-- Written by tools/reference.py from gossipd/config.py. -->
+<!-- Written by tools/reference.py from gossipd/settings.py. -->
 
 Everything has a default: `gossipd start` needs no configuration. What differs stands in
 `config.toml` in the state directory (`$GOSSIPD_HOME`), in an environment variable
@@ -24,7 +24,7 @@ A mistake is answered with its place, the value, the reason and the fix, and exi
 
 def reference() -> str:
     """The whole page."""
-    tree = ast.parse((ROOT / "gossipd" / "config.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "gossipd" / "settings.py").read_text(encoding="utf-8"))
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     parts = [HEAD]
     for field in classes["Config"].body:

@@ -4,7 +4,17 @@ from typing import Annotated
 
 import typer
 
-from gossipd_cli.commands import demo, lifecycle, models, peers, show, stream, train
+from gossipd_cli.commands import (
+    demo,
+    lifecycle,
+    members,
+    models,
+    peers,
+    scenario,
+    show,
+    stream,
+    train,
+)
 
 app = typer.Typer(
     name="gossipd",
@@ -36,7 +46,9 @@ def gossipd(
 app.add_typer(lifecycle.app)
 app.add_typer(show.app)
 app.add_typer(peers.app, name="peers")
+app.add_typer(members.app, name="members")
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
 app.add_typer(stream.app)
 app.add_typer(demo.app)
+app.add_typer(scenario.app, name="scenario")

@@ -48,6 +48,8 @@ def status(data: Document) -> str:
             ),
         ),
     ]
+    if data.get("membership"):
+        rows.insert(3, ("swarm", _membership(data["membership"])))
     if data["round"]:
         rows.append(("round", _round(data["round"], data["peer_id"])))
     rows += [
@@ -91,6 +93,25 @@ def peers(data: list[Document]) -> str:
 def peer(data: Document) -> str:
     """The answer to adding or removing one."""
     return str(printable(data["peer_id"]))
+
+
+def members(data: list[Document]) -> str:
+    """A line for each, as the founder's device knows them."""
+    if not data:
+        return "this device is in no closed swarm; `gossipd members found` makes one"
+    return table(
+        ("PEER", "NAME", "STATE", "ISSUED", "GOOD UNTIL"),
+        [
+            (
+                row["peer_id"],
+                row["name"] or "-",
+                "founder" if row["founder"] else row["state"],
+                moment(row["issued"]),
+                moment(row["not_after"]) if row["not_after"] else "-",
+            )
+            for row in printable(data)
+        ],
+    )
 
 
 def models(data: list[Document], others: int | None = None) -> str:
@@ -200,6 +221,17 @@ def moment(seconds: float | None) -> str:
 
 def _number(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
+
+
+def _membership(row: Document) -> str:
+    until = f"until {moment(row['not_after'])}" if row["not_after"] else ""
+    return _joined(
+        "closed",
+        "founder" if row["founder"] else f"{row['state']} {row['name']}".rstrip(),
+        until,
+        f"{row['known']:,} members known",
+        f"{row['revoked']:,} revoked" if row["revoked"] else "",
+    )
 
 
 def _round(row: Document, me: str) -> str:

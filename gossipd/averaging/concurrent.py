@@ -15,6 +15,9 @@ from gossipd.averaging.mean import mean, shares
 from gossipd.averaging.variance import correct, input_variances, weighted
 from gossipd.tensors.layout import Layout, Vector, content_hash
 
+Average = Literal["variance_corrected", "mean"]
+_Key = tuple[int, tuple[int, ...], tuple[float, ...], float, tuple[int, ...]]
+
 
 @dataclass(frozen=True, slots=True)
 class Side:
@@ -28,12 +31,16 @@ class Side:
     """Their label profile, one count per class; None where it is unknown or a regression."""
     declared: Sequence[float] | None = None
     """Variance of each tensor before encoding, as the author signed it."""
+    fresh: float = 1.0
+    """How much of what those authors have taught this side is new to the others, in [0, 1]."""
+    shared: Sequence[int] | None = None
+    """Class counts behind what it has learnt and the others have too; None counts as nothing."""
 
 
 def merge_concurrent(
     layout: Layout,
     sides: Sequence[Side],
-    average: Literal["variance_corrected", "mean"] = "variance_corrected",
+    average: Average = "variance_corrected",
 ) -> Vector:
     """One model, float32 [P], of two or more concurrent ones. The order of `sides` has no effect
     on a single bit, so two islands that meet make the same model.
@@ -43,7 +50,11 @@ def merge_concurrent(
         row c of the output layer (and its bias) = by the sides' counts of class c; where nobody
             counts any, and where a side's labels are unknown, by the layers' weights
 
-    Ours: with more than two sides the overlap is the mean over all pairs. "variance_corrected"
+    Ours: with more than two sides the overlap is the mean over all pairs. Sides that have met
+    before bring little that is new: of the equal share such a side gets its `fresh` part only, the
+    side with most examples the rest, and what is `shared` counts in the rows by the layers'
+    weights. Else a late copy of what was merged a round ago would count half again.
+    "variance_corrected"
     then corrects to the weighted mean of the sides' variances, in the output layer by the mean of
     its rows' weights: a side that has no row there has no say in their spread either.
 
@@ -53,9 +64,18 @@ def merge_concurrent(
         raise ValueError("a merge of fewer than two sides")
     for side in sides:
         layout.check(side.vector)
-    sides = sorted(sides, key=_order)
+    sides = _ordered(sides)
+    return _weighed(layout, sides, _layer_weights(sides), average)
+
+
+def _weighed(
+    layout: Layout,
+    sides: Sequence[Side],
+    layers: list[float],
+    average: Average,
+) -> Vector:
+    """The sides by these weights, and by the counts of a row's class where those are known."""
     vectors = [side.vector for side in sides]
-    layers = _layer_weights(sides)
     rows = _row_weights(layout, sides, layers)
 
     merged = mean(vectors, layers)
@@ -84,13 +104,25 @@ def overlap(first: Sequence[int] | None, second: Sequence[int] | None) -> float:
     return min(fsum(min(a / total_first, b / total_second) for a, b in pairs), 1.0)
 
 
-def _order(side: Side) -> tuple[bytes, int, tuple[int, ...], tuple[float, ...]]:
-    """Sides that are equal in all of this are interchangeable."""
+def _ordered(sides: Sequence[Side]) -> list[Side]:
+    """In an order that depends on what they are alone. Models are hashed, which takes longer than
+    to average them, only where nothing else tells two sides apart."""
+    keys = [_key(side) for side in sides]
+
+    def order(index: int) -> tuple[_Key, bytes]:
+        key = keys[index]
+        return key, content_hash(sides[index].vector) if keys.count(key) > 1 else b""
+
+    return [sides[index] for index in sorted(range(len(sides)), key=order)]
+
+
+def _key(side: Side) -> _Key:
     return (
-        content_hash(side.vector),
         side.examples,
         tuple(side.class_counts or ()),
         tuple(side.declared or ()),
+        side.fresh,
+        tuple(side.shared or ()),
     )
 
 
@@ -99,7 +131,10 @@ def _layer_weights(sides: Sequence[Side]) -> list[float]:
     common = fsum(pairs) / len(pairs)
     examples = [side.examples for side in sides]
     by_data = shares(examples if any(examples) else None, len(sides))
-    return [common * part + (1.0 - common) / len(sides) for part in by_data]
+    alike = [side.fresh / len(sides) for side in sides]
+    host = max(range(len(sides)), key=examples.__getitem__)
+    alike[host] = 1.0 - fsum(alike[:host] + alike[host + 1 :])
+    return [common * a + (1.0 - common) * b for a, b in zip(by_data, alike, strict=True)]
 
 
 def _row_weights(
@@ -109,8 +144,18 @@ def _row_weights(
     profiles = [side.class_counts or () for side in sides]
     if any(len(profile) != layout.classes or not any(profile) for profile in profiles):
         return None
-    columns = zip(*profiles, strict=True)
-    return [shares(counts, len(sides)) if any(counts) else layers for counts in columns]
+    nothing: Sequence[int] = [0] * len(profiles[0])
+    known = [
+        side.shared if side.shared and len(side.shared) == layout.classes else nothing
+        for side in sides
+    ]
+    columns = zip(zip(*profiles, strict=True), zip(*known, strict=True), strict=True)
+    return [
+        shares([n + w * old for n, old, w in zip(new, both, layers, strict=True)], len(sides))
+        if any(new)
+        else layers
+        for new, both in columns
+    ]
 
 
 def _mean_of_rows(out: Vector, tensors: Sequence[Vector], rows: list[list[float]]) -> None:

@@ -25,7 +25,7 @@ from gossipd.errors import ExitCode, OperatorError
 
 SCHEMA_VERSION = 1
 BODY_BYTES = 64 * 1024
-"""Longest request body: each is an address or a path."""
+"""Longest request body: an address, a path, or the peer ids of an overlay."""
 BODY_SECONDS = 10.0
 WAIT_SECONDS = 60.0
 """Longest long poll; a client that wants to wait longer asks again."""
@@ -52,6 +52,26 @@ class AddPeer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST /v1/peers"""
 
     address: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+
+
+class Overlay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """PUT /v1/overlay"""
+
+    allow: tuple[str, ...]
+
+
+class Issue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /v1/members"""
+
+    peer: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    name: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    days: float | None = None
+
+
+class Accept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /v1/membership"""
+
+    membership: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 
 
 class Export(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,6 +117,11 @@ class Api:
             ("GET", "/v1/peers", self.peers),
             ("POST", "/v1/peers", self.add_peer),
             ("DELETE", "/v1/peers/{peer}", self.remove_peer),
+            ("PUT", "/v1/overlay", self.restrict),
+            ("GET", "/v1/members", self.members),
+            ("POST", "/v1/members", self.issue),
+            ("DELETE", "/v1/members/{peer}", self.revoke),
+            ("POST", "/v1/membership", self.accept),
             ("GET", "/v1/models", self.models),
             ("POST", "/v1/models/export", self.export),
             ("POST", "/v1/eval", self.evaluate),
@@ -135,6 +160,24 @@ class Api:
 
     async def remove_peer(self, request: Request) -> Any:
         return await self._operator.remove_peer(request.path_params["peer"])
+
+    async def restrict(self, request: Request) -> Any:
+        asked = await _body(request, Overlay)
+        return self._operator.restrict(asked.allow)
+
+    async def members(self, request: Request) -> Any:
+        return self._operator.members()
+
+    async def issue(self, request: Request) -> Any:
+        asked = await _body(request, Issue)
+        return self._operator.issue_membership(asked.peer, asked.name, asked.days)
+
+    async def revoke(self, request: Request) -> Any:
+        return self._operator.revoke_member(request.path_params["peer"])
+
+    async def accept(self, request: Request) -> Any:
+        asked = await _body(request, Accept)
+        return self._operator.accept_membership(asked.membership)
 
     async def models(self, request: Request) -> Any:
         return self._operator.models()

@@ -10,6 +10,7 @@ outlives the daemon it talks to. Every method raises `OperatorError`: what the d
 import http.client
 import json
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -47,6 +48,23 @@ class Client:
 
     def remove_peer(self, peer: str) -> Document:
         return self._document("DELETE", f"/v1/peers/{quote(peer, safe='')}")
+
+    def restrict(self, allow: Sequence[str]) -> Document:
+        """Have it talk to these peer ids only, until its next start; none: to everybody."""
+        return self._document("PUT", "/v1/overlay", body={"allow": list(allow)})
+
+    def members(self) -> list[Document]:
+        return self._documents("GET", "/v1/members")
+
+    def issue_membership(self, peer: str, name: str, days: float | None) -> Document:
+        body = {"peer": peer, "name": name, "days": days}
+        return self._document("POST", "/v1/members", body=body)
+
+    def revoke_member(self, peer: str) -> Document:
+        return self._document("DELETE", f"/v1/members/{quote(peer, safe='')}")
+
+    def accept_membership(self, membership: str) -> Document:
+        return self._document("POST", "/v1/membership", body={"membership": membership})
 
     def models(self) -> list[Document]:
         return self._documents("GET", "/v1/models")

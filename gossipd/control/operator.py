@@ -6,6 +6,7 @@ act on raises `gossipd.errors.OperatorError`. All answers are plain JSON values:
 booleans, None, lists and dicts with text keys; hashes are hex text.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 Document = dict[str, Any]
@@ -17,15 +18,20 @@ class Operator(Protocol):
     def status(self) -> Document:
         """Everything at a glance.
 
-        {peer_id, version, pid, uptime, home, mode, swarm, task, addresses: [text], join,
-        network: {healthy, detail, restarts, connected, known, bytes_in, bytes_out},
+        {peer_id, version, pid, uptime, home, mode, author, swarm, membership, task,
+        addresses: [text], join,
+        network: {healthy, detail, restarts, connected, known, allow: [peer id], bytes_in,
+        bytes_out},
         training: {paused, steps, cycles, loss, examples, class_counts},
         models: {base | head | serving: {hash, held_out_loss, held_out_accuracy}},
         updates: {offered, fetched, merged, adopted, redundant, refused},
         refused: {reason: count}, refused_by_peer: {peer: {reason: count}}, errors: {kind: count},
         waiting: [{what, whom, seconds, deadline}], health: as `health()`}
 
-        `uptime` in seconds; `seconds` is how long a wait lasts, `deadline` how long it may go on;
+        `membership` is None in an open swarm, else as a row of `members()` and {founded_by, known,
+        revoked};
+        `author` is its key in lineages; `uptime` in seconds; `seconds` is how long a wait lasts,
+        `deadline` how long it may go on;
         `join` is the line that another machine types; a measure that does not exist yet is None.
         What else a daemon shows (more counters) may stand beside these.
         """
@@ -44,6 +50,32 @@ class Operator(Protocol):
 
     async def remove_peer(self, peer: str) -> Document:
         """Disconnect and forget a peer. Answers {peer_id, ...}."""
+        ...
+
+    def restrict(self, allow: Sequence[str]) -> Document:
+        """Talk to these peer ids only, until the next start; none: to everybody.
+
+        Connections with others are closed, and who is newly allowed is dialled. Answers {allow}.
+        """
+        ...
+
+    def members(self) -> list[Document]:
+        """Of a closed swarm: [{peer_id, name, serial, issued, not_after, state, founder}]; state:
+        member | expired | revoked, times in Unix seconds. Elsewhere than on the founder's device
+        only this one and who was shut out.
+        """
+        ...
+
+    def issue_membership(self, peer: str, name: str, days: float | None) -> Document:
+        """Let a peer in: {peer_id, name, serial, not_after, founder, swarm, membership}."""
+        ...
+
+    def revoke_member(self, peer: str) -> Document:
+        """Shut a member out, here and wherever it is heard of. Answers {peer_id, serial}."""
+        ...
+
+    def accept_membership(self, membership: str) -> Document:
+        """Replace this device's membership by a newer one. Answers as `issue_membership`."""
         ...
 
     def models(self) -> list[Document]:

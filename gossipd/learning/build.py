@@ -11,18 +11,23 @@ from gossipd.learning.partition import Shard
 from gossipd.learning.task import Task
 
 if TYPE_CHECKING:
-    from gossipd.config import LearningConfig, TaskConfig
+    from gossipd.settings import LearningConfig, TaskConfig
 
 
 def learner_from_config(
-    task: "TaskConfig", learning: "LearningConfig", *, seed: int | None = None
+    task: "TaskConfig",
+    learning: "LearningConfig",
+    *,
+    seed: int | None = None,
+    given: Task | None = None,
 ) -> TorchLearner:
     """The configured task on this node's shard. LearningError when it cannot be had.
 
     `seed` shuffles this node's mini-batches: the daemon gives a number made of its identity, since
     two devices with the same data must not do the same work. Without it the task's seed and the
-    shard's number make one, which is what a reproducible experiment wants. Call it, as all of the
-    learner, in the compute worker.
+    shard's number make one, which is what a reproducible experiment wants. `given` takes the place
+    of the configured task where many nodes of one process share a copy of its data. Call it, as all
+    of the learner, in the compute worker.
     """
     try:
         shard = Shard(
@@ -32,11 +37,13 @@ def learner_from_config(
             alpha=task.alpha,
             classes_per_node=task.classes_per_node,
             seed=task.seed,
+            parts=task.parts,
+            labels=tuple(task.labels),
         )
     except ValueError as error:
         raise TaskError(str(error), "see the section [task] of the configuration") from error
     return TorchLearner(
-        task_from_config(task),
+        given or task_from_config(task),
         shard,
         lr=learning.lr,
         momentum=learning.momentum,

@@ -5,7 +5,8 @@ notice. Two calls with equal arguments return equal bits on one machine with one
 """
 
 import hashlib
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -23,6 +24,17 @@ from gossipd.tensors.layout import Layout
 
 EVALUATION_BATCH = 1024
 """Examples that pass the model at once when it is judged: bounds memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Descent:
+    """How a learner steps: what `FlatModule.descend` takes, and the examples of a mini-batch."""
+
+    lr: float
+    momentum: float
+    weight_decay: float
+    batch_size: int
+    """0 on a node without examples."""
 
 
 class TorchLearner:
@@ -46,10 +58,9 @@ class TorchLearner:
         seed: int = 0,
     ) -> None:
         self._task = task
-        self._lr, self._momentum, self._weight_decay = lr, momentum, weight_decay
         self._threads = threads
         self._seed = seed
-        self._use_threads()
+        self.use_threads()
 
         inputs, targets = _checked(task, task.train_data(shard))
         self._testing = _checked(task, task.test_data())
@@ -58,6 +69,8 @@ class TorchLearner:
         self._training = inputs[training], targets[training]
         self._held_out = inputs[held], targets[held]
         self._stream = BatchStream(len(training), batch_size, seed) if len(training) else None
+        size = 0 if self._stream is None else self._stream.batch_size
+        self.descent = Descent(lr, momentum, weight_decay, size)
 
         self._model = self._draw(task.seed)
         self._genesis = (
@@ -113,24 +126,29 @@ class TorchLearner:
         `momentum` is float32 [P], None for a fresh start; None is returned where none is used.
         A node without examples returns 0 steps.
         """
-        self._use_threads()
-        model = self._model
+        self.use_threads()
+        model, how = self._model, self.descent
         model.load(vector)
-        velocity = self._velocity(momentum)
+        velocity = self.velocity(momentum)
         if self._stream is None:
-            return Training(model.vector(), _padded(velocity, vector.size), 0, 0.0)
+            return Training(model.vector(), padded(velocity, vector.size), 0, 0.0)
         model.module.train()
-        inputs, targets = self._training
         total = torch.zeros(())
-        for number, rows in enumerate(self._stream.take(seed, steps), start=seed):
+        for number, (inputs, targets) in enumerate(self.mini_batches(seed, steps), start=seed):
             torch.default_generator.manual_seed(self._noise_seed(number))
-            chosen = torch.from_numpy(rows)
-            loss = self._task.loss(model.module(inputs[chosen]), targets[chosen])
+            loss = self._task.loss(model.module(inputs), targets)
             loss.backward()  # type: ignore[no-untyped-call]
-            model.descend(velocity, self._lr, self._momentum, self._weight_decay)
+            model.descend(velocity, how.lr, how.momentum, how.weight_decay)
             total += loss.detach()
         mean = float(total) / steps if steps else 0.0
-        return Training(model.vector(), _padded(velocity, vector.size), steps, mean)
+        return Training(model.vector(), padded(velocity, vector.size), steps, mean)
+
+    def mini_batches(self, first: int, count: int) -> Iterator[Examples]:
+        """Number `first` and following of this node's stream; none without examples."""
+        inputs, targets = self._training
+        for rows in () if self._stream is None else self._stream.take(first, count):
+            chosen = torch.from_numpy(rows)
+            yield inputs[chosen], targets[chosen]
 
     def held_out(self, vector: Vector) -> Evaluation:
         """On the held-out examples. Where there are none, nothing speaks for or against a model:
@@ -159,7 +177,7 @@ class TorchLearner:
             return FlatModule(self._task.model(), self._task.classes)
 
     def _output(self, vector: Vector, inputs: Tensor) -> Tensor:
-        self._use_threads()
+        self.use_threads()
         self._model.load(vector)
         module = self._model.module.eval()
         with torch.inference_mode():
@@ -209,8 +227,9 @@ class TorchLearner:
                 f"it must return [{len(sample)}, {self._task.classes}]: one logit per class",
             )
 
-    def _velocity(self, momentum: Vector | None) -> Tensor | None:
-        if not self._momentum:
+    def velocity(self, momentum: Vector | None) -> Tensor | None:
+        """The trained part of a momentum, float32 [trained], a copy; None where none is used."""
+        if not self.descent.momentum:
             return None
         if momentum is None:
             return torch.zeros(self._model.trained)
@@ -223,7 +242,8 @@ class TorchLearner:
         digest = hashlib.blake2b(f"{self._seed}/{number}".encode(), digest_size=7).digest()
         return int.from_bytes(digest, "big")
 
-    def _use_threads(self) -> None:
+    def use_threads(self) -> None:
+        """Let torch use as many threads here as this learner may."""
         # OpenMP keeps the number per thread, and who calls is not known when this is built.
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
@@ -252,7 +272,7 @@ def _checked(task: Task, data: Examples) -> Examples:
     return inputs, targets
 
 
-def _padded(velocity: Tensor | None, size: int) -> Vector | None:
+def padded(velocity: Tensor | None, size: int) -> Vector | None:
     """Momentum in the model's own shape: zero where nothing is trained."""
     if velocity is None:
         return None

@@ -10,6 +10,7 @@ keeps all of it (`all`). Every node computes the same partition from the same se
     classes    each node holds k classes; the nodes that hold a class share its examples
 
 But for `all`, shards are disjoint; but for `classes` with nodes * k < classes, nothing is left out.
+Of what is dealt out a node may take several parts, or none; and only some classes may be dealt.
 """
 
 import math
@@ -36,6 +37,10 @@ class Shard:
     classes_per_node: int = 2
     """`classes`: how many classes a node holds."""
     seed: int = 0
+    parts: int = 1
+    """How many parts, from number `node` on, are this node's; 0: it holds nothing."""
+    labels: tuple[int, ...] = ()
+    """Only examples of these classes are dealt out; empty: of all."""
 
     def __post_init__(self) -> None:
         if self.nodes < 1:
@@ -48,24 +53,45 @@ class Shard:
             raise ValueError(f"a node holds at least one class, not {self.classes_per_node}")
         if self.seed < 0:
             raise ValueError(f"a seed is not negative: {self.seed}")
+        if not 0 <= self.parts <= self.nodes - self.node:
+            raise ValueError(
+                f"{self.parts} parts from number {self.node} on: there are {self.nodes}"
+            )
 
     def pick(self, examples: int, labels: Sequence[int] | Indices | None = None) -> Indices:
         """Sorted positions of this node's examples among `examples` many.
 
-        `labels`, one integer each, is what `dirichlet` and `classes` go by; ValueError without.
+        `labels`, one integer each, is what `dirichlet`, `classes` and a choice of classes go by;
+        ValueError without.
         """
+        if not self.parts:
+            return np.empty(0, dtype=np.int64)
+        if not self.labels:
+            return self._pick(examples, labels)
+        array = self._as_labels(examples, labels)
+        dealt = np.flatnonzero(np.isin(array, self.labels))
+        return dealt[self._pick(len(dealt), array[dealt])]
+
+    def _pick(self, examples: int, labels: Sequence[int] | Indices | None) -> Indices:
         if self.scheme == "all":
             return np.arange(examples, dtype=np.int64)
         if self.scheme == "iid":
-            return iid(examples, self.nodes, self.seed)[self.node]
+            parts = iid(examples, self.nodes, self.seed)
+        elif self.scheme == "dirichlet":
+            array = self._as_labels(examples, labels)
+            parts = dirichlet(array, self.nodes, self.alpha, self.seed)
+        else:
+            array = self._as_labels(examples, labels)
+            parts = by_classes(array, self.nodes, self.classes_per_node, self.seed)
+        return _joined(parts[self.node : self.node + self.parts])
+
+    def _as_labels(self, examples: int, labels: Sequence[int] | Indices | None) -> Indices:
         if labels is None:
             raise ValueError(f"the partition {self.scheme!r} needs examples with class labels")
         array = np.asarray(labels, dtype=np.int64)
         if array.shape != (examples,):
             raise ValueError(f"{array.shape} labels for {examples} examples")
-        if self.scheme == "dirichlet":
-            return dirichlet(array, self.nodes, self.alpha, self.seed)[self.node]
-        return by_classes(array, self.nodes, self.classes_per_node, self.seed)[self.node]
+        return array
 
 
 def iid(examples: int, nodes: int, seed: int) -> list[Indices]:

@@ -92,6 +92,11 @@ class Transport(Protocol):
     def peer_id(self) -> str: ...
 
     @property
+    def port(self) -> int:
+        """The port listened on; 0 before start."""
+        ...
+
+    @property
     def addresses(self) -> Sequence[str]:
         """Multiaddresses that others can dial, each ending in /p2p/<peer id>; none before start."""
         ...

@@ -6,6 +6,7 @@ trio thread    host -> swarm (in), dialler (out) -> links -> link -> rpc, blobs 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from gossipd.network.interface import (
     Handlers,
     NetworkError,
     PeerUnreachable,
+    PortInUse,
     RequestFailed,
     TransferInterrupted,
 )
@@ -48,6 +50,9 @@ class Libp2pTransport:
     :param heartbeat_timeout: seconds of silence after which a connection is closed; also how long
         a write may make no progress
     :param dial_timeout: the longest a dial may take, whatever its caller allows
+    :param announce: where others reach this node, without /p2p; None: where it listens. mDNS, which
+        only neighbours hear, tells where it listens in any case
+    :param last_port: tried before the system chooses, where `port` is 0
     """
 
     def __init__(
@@ -61,6 +66,8 @@ class Libp2pTransport:
         heartbeat_interval: float,
         heartbeat_timeout: float,
         dial_timeout: float,
+        announce: Sequence[str] | None = None,
+        last_port: int = 0,
     ) -> None:
         self._settings = Settings(
             private_key=private_key,
@@ -72,6 +79,8 @@ class Libp2pTransport:
             heartbeat_timeout=heartbeat_timeout,
             dial_timeout=dial_timeout,
         )
+        self._announce = announce
+        self._last_port = last_port
         self._peer_id = peer_id(private_key)
         self._handlers: Handlers | None = None
         self._life: Life | None = None
@@ -87,14 +96,22 @@ class Libp2pTransport:
         return self._peer_id
 
     @property
+    def port(self) -> int:
+        return 0 if self._life is None else self._settings.port
+
+    @property
     def addresses(self) -> Sequence[str]:
-        return () if self._life is None else self._reachable()
+        if self._life is None:
+            return ()
+        if self._announce is None:
+            return self._reachable()
+        return [f"{address}/p2p/{self._peer_id}" for address in self._announce]
 
     async def start(self, handlers: Handlers) -> None:
         if self._supervisor is not None:
             raise RuntimeError("the transport is started already")
         self._handlers = handlers
-        await self._launch()
+        await self._launch_first()
         self._supervisor = asyncio.create_task(self._supervise())
         if self._settings.mdns:
             self._discovery = Discovery(
@@ -165,6 +182,17 @@ class Libp2pTransport:
         if self._life is None:
             raise BridgeDown
         return self._life
+
+    async def _launch_first(self) -> None:
+        """Where it listened in its last life, if nobody else does so now."""
+        wanted = self._settings
+        if not wanted.port and self._last_port:
+            self._settings = replace(wanted, port=self._last_port)
+            with contextlib.suppress(PortInUse):
+                await self._launch()
+                return
+            self._settings = wanted
+        await self._launch()
 
     async def _launch(self) -> None:
         """A new trio thread, listening. Raises PortInUse, NetworkError."""

@@ -54,6 +54,10 @@ class MemoryTransport:
         return self._peer_id
 
     @property
+    def port(self) -> int:
+        return 0 if self._handlers is None else self._port
+
+    @property
     def addresses(self) -> Sequence[str]:
         if self._handlers is None:
             return ()

@@ -20,7 +20,7 @@ from functools import partial
 
 from gossipd.protocol.activity import Activity
 from gossipd.protocol.bases import Bases, ignore
-from gossipd.protocol.events import CancelTimer, Output, Report, SetTimer
+from gossipd.protocol.events import CancelTimer, Fields, Output, Report, SetTimer
 from gossipd.protocol.fetching import Fetcher
 from gossipd.protocol.handout import Desk, Handout
 from gossipd.protocol.pace import Pace
@@ -127,6 +127,11 @@ class Aggregator:
     def is_busy(self) -> bool:
         return self._working or bool(self._open)
 
+    @property
+    def companions(self) -> set[str]:
+        """From whom work is expected, or has come."""
+        return {peer for collection in self._open.values() for peer in collection.expected}
+
     def state(self, sample: bytes) -> RoundState:
         """What becomes, or became, of a sample's work."""
         if any(sample in collection.samples for collection in self._open.values()):
@@ -149,6 +154,7 @@ class Aggregator:
             if len(self._open) >= COLLECTIONS:
                 return "refused"
             collection = self._collect(round_, now)
+            self._desk.look_ahead(round_, now, out)
         if delivery.sample.id not in collection.samples:
             collection.samples[delivery.sample.id] = delivery.sample
             self._prefetch(collection, peer, model, now, out)
@@ -163,7 +169,7 @@ class Aggregator:
 
     def _collect(self, round_: int, now: float) -> _Collection:
         due = now + self._pace.aggregation_seconds
-        pause = max(CHECK_SECONDS[0], self._pace.ping_seconds)
+        pause = CHECK_SECONDS[0]
         collection = _Collection(round_, due, now + pause, pause)
         self._open[round_] = collection
         return collection
@@ -358,8 +364,8 @@ class Aggregator:
         self._fetcher.own(event.base)
         self._fetcher.own(event.serving)
         self.aggregated += 1
-        fields: dict[str, str | int | float | bool | None]
-        fields = {"round": handout.round, "models": models, "base": event.base.manifest.model.hex()}
+        made = event.base.manifest.model.hex()
+        fields: Fields = {"round": handout.round, "models": models, "base": made}
         out.append(Report("aggregated", fields))
         # It stands on what it has made even when another's hand-out turns out to be faster.
         self._bases.take(event.base, event.serving, ignore, now, out, judged=True)

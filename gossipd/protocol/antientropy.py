@@ -7,8 +7,8 @@ from random import Random
 
 from gossipd.protocol.events import Output, SetTimer
 from gossipd.protocol.policy import PeerPolicy
-from gossipd.protocol.questions import Pull, Questions, ViewPull
-from gossipd.protocol.view import SwarmView
+from gossipd.protocol.questions import Pull, Questions
+from gossipd.protocol.view_pulls import ViewPulls
 from gossipd.wire.messages import Have
 
 TIMER = "antientropy"
@@ -21,13 +21,13 @@ class AntiEntropy:
         self,
         interval: float,
         policy: PeerPolicy,
-        view: SwarmView,
+        view_pulls: ViewPulls,
         questions: Questions,
         rng: Random,
     ) -> None:
         self._interval = interval
         self._policy = policy
-        self._view = view
+        self._view_pulls = view_pulls
         self._questions = questions
         self._rng = rng
 
@@ -38,4 +38,4 @@ class AntiEntropy:
         out.append(SetTimer(TIMER, now + self._interval * self._rng.uniform(0.7, 1.3)))
         for peer in self._policy.choose(peers, 1):
             self._questions.ask(peer, have, Pull(), out)
-            self._questions.ask(peer, self._view.question(), ViewPull(), out)
+            self._view_pulls.ask(peer, now, out)

@@ -4,18 +4,18 @@ Ours (none of the papers has lineage). Compared are bases only, by lineage:
 
     ahead                      -> adopted, after the gate
     equal, smaller hash        -> adopted, so that a quiet swarm ends on one model
-    concurrent, an island's    -> merged at once, its serving model by the same rule
-    concurrent, a round's race -> left to the next aggregator, to whom this node's base is offered;
-                                  merged here only when no rounds go on
+    concurrent                 -> left to the next aggregator, to whom this node's base is offered
+                                  (see `islands`); merged here only when no rounds go on
 
-The serving model is one chain that the aggregators make; a node takes it as it comes by.
+The serving model is one chain that the aggregators make; a node takes it as it comes by. Of two
+concurrent ones it keeps the one that has learnt more; islands' are blended.
 """
 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gossipd.protocol.events import Output, Report
+from gossipd.protocol.events import Fields, Output, Report
 from gossipd.protocol.gossip import ISLAND_SHARE
 from gossipd.protocol.lineage import Lineage, Relation, compare, is_news, join
 from gossipd.protocol.plan import side
@@ -23,12 +23,18 @@ from gossipd.protocol.round_events import (
     Adopt,
     Adopted,
     Aggregate,
+    Blend,
+    Blended,
     RoundAggregated,
     RoundWorkFailed,
 )
 from gossipd.protocol.view import SwarmView
 from gossipd.protocol.work import Ended, Work
 from gossipd.wire.messages import Update
+
+HALF_LEARNT = 1000
+"""Steps after which half of what an author can teach counts as learnt: ours, a guess. A missing
+island must weigh more than some rounds' steps, and a little more of everything something."""
 
 Then = Callable[[bool, float, list[Output]], None]
 
@@ -54,6 +60,7 @@ class Bases:
         self._wishes: deque[_Wish] = deque()
         self._busy = False
         self._merging = False
+        self._blending = False
         self.base: Update | None = None
         self.serving: Update | None = None
         self.adopted = 0
@@ -85,25 +92,39 @@ class Bases:
         """Whether an update brings so much unseen learning that its serving model pays."""
         return self._view.fresh_share(own, update.manifest.lineage) >= ISLAND_SHARE
 
+    def is_apart(self, own: Lineage, update: Update) -> bool:
+        """Whether neither knows much of the other: an island's model, and not one that was made
+        after the islands had met."""
+        share = self._view.fresh_share(update.manifest.lineage, own)
+        return self.is_island(own, update) and share >= ISLAND_SHARE
+
     def is_fresher(self, serving: Update) -> bool:
         """Whether a serving model may simply take the place of the own one."""
         if self.serving is None:
             return True
         own, theirs = self.serving.manifest, serving.manifest
         relation = compare(own.lineage, theirs.lineage)
-        if relation is Relation.CONCURRENT and self.is_island(own.lineage, serving):
-            return False
         if relation is Relation.AHEAD or relation is Relation.BEHIND:
             return relation is Relation.AHEAD
-        return (-theirs.round, theirs.model) < (-own.round, own.model)
+        gain = lead = 0.0
+        if relation is Relation.CONCURRENT:
+            if self.is_foreign(serving):
+                return False
+            gain, lead = self._learnt(theirs.lineage), self._learnt(own.lineage)
+        return (-gain, -theirs.round, theirs.model) < (-lead, -own.round, own.model)
+
+    def _learnt(self, lineage: Lineage) -> float:
+        """How much stands behind a lineage. A number for each, so that three models cannot each be
+        better than the next one; no author counts for more than its examples, whatever it claims
+        to have trained."""
+        return sum(
+            self._view.examples_of((author,)) * lineage[author] / (lineage[author] + HALF_LEARNT)
+            for author in sorted(lineage)
+        )
 
     def is_foreign(self, serving: Update) -> bool:
-        """Whether a serving model is an island's: then its base is worth a look."""
-        if self.serving is None:
-            return False
-        own = self.serving.manifest.lineage
-        concurrent = compare(own, serving.manifest.lineage) is Relation.CONCURRENT
-        return concurrent and self.is_island(own, serving)
+        """Whether a serving model is an island's, and this node's one is to it."""
+        return self.serving is not None and self.is_apart(self.serving.manifest.lineage, serving)
 
     # --- adopting --------------------------------------------------------------------------------
 
@@ -155,8 +176,7 @@ class Bases:
             self.gated += 1
         else:
             self.last_failure = f"{task}: {event.reason}"
-        fields: dict[str, str | int | float | bool | None]
-        fields = {"task": task, "reason": event.reason, "gate": event.gate}
+        fields: Fields = {"task": task, "reason": event.reason, "gate": event.gate}
         out.append(Report("learning-failed", fields))
 
     # --- merging ---------------------------------------------------------------------------------
@@ -186,3 +206,27 @@ class Bases:
         self._merging = True
         chain = self.serving
         self._work.start(lambda t: Aggregate(t, round_, (), sides, chain, lineage), ended, out)
+
+    def blend(self, theirs: Update, round_: int, now: float, out: list[Output]) -> None:
+        """Predict with an island's serving model, whose body is here, beside the own one."""
+        own = self.serving
+        if own is None or not self.is_foreign(theirs):
+            self.take(None, theirs, ignore, now, out)
+            return
+        if self._blending:
+            return
+        sides = (
+            side(self._view, own, own, [theirs.manifest.lineage]),
+            side(self._view, theirs, theirs, [own.manifest.lineage]),
+        )
+        lineage = join(own.manifest.lineage, theirs.manifest.lineage)
+
+        def ended(event: Ended, later: float, outputs: list[Output]) -> None:
+            self._blending = False
+            if isinstance(event, Blended):
+                self.take(None, event.serving, ignore, later, outputs)
+            elif isinstance(event, RoundWorkFailed):
+                self.failed("blend", event, outputs)
+
+        self._blending = True
+        self._work.start(lambda t: Blend(t, round_, sides, lineage), ended, out)

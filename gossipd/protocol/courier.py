@@ -11,6 +11,7 @@ from typing import Literal
 
 from gossipd.protocol.activity import Activity
 from gossipd.protocol.events import Output, SignedDocument
+from gossipd.protocol.fetching import Find
 from gossipd.protocol.handout import Handout
 from gossipd.protocol.peers import Peers
 from gossipd.protocol.proof import RoundClock
@@ -47,6 +48,8 @@ class Courier:
         activity: Activity,
         clock: RoundClock,
         progress: Progress,
+        told: Callable[[float], None],
+        find: Find,
     ) -> None:
         self._view = view
         self._peers = peers
@@ -55,6 +58,11 @@ class Courier:
         self._clock = clock
         self._progress = progress
         """Called when an answer has proven a higher round."""
+        self._told = told
+        """Called then, unless it was somebody at work on a round that had come by."""
+        self._find = find
+        self._at_work: set[str] = set()
+        """Who has named a number of its own accord, and is asked for proof."""
         self._queried: dict[str, float] = {}
 
     # --- messages --------------------------------------------------------------------------------
@@ -123,9 +131,14 @@ class Courier:
 
     # --- which round is it -----------------------------------------------------------------------
 
-    def doubt(self, peer: str, claimed: int, now: float, out: list[Output]) -> None:
-        """Somebody names a number: ask for its proof, if it was not asked just now."""
+    def doubt(
+        self, peer: str, claimed: int, now: float, out: list[Output], *, came_by: bool = False
+    ) -> None:
+        """Somebody names a number: ask for its proof, if it was not asked just now. `came_by`: of
+        its own accord, not because this node had asked."""
         if claimed > self._clock.proven and now >= self._queried.get(peer, now):
+            if came_by:
+                self._at_work.add(peer)
             self.query(peer, now, out)
 
     def query(self, peer: str, now: float, out: list[Output]) -> None:
@@ -134,6 +147,7 @@ class Courier:
         self._queried[peer] = now + QUERY_PAUSE
 
         def told(state: RoundState | None, later: float, outputs: list[Output]) -> None:
+            self._at_work.discard(peer)
             if self._clock.proven > before:
                 self._queried.pop(peer, None)
 
@@ -152,10 +166,18 @@ class Courier:
         now: float,
         out: list[Output],
     ) -> None:
+        purpose = Then(partial(self._answered, peer, told))
+
+        def found(alive: bool, later: float, outputs: list[Output]) -> None:
+            if alive and self._peers.is_met(peer):
+                self._questions.ask(peer, message, purpose, outputs)
+            else:
+                told(None, later, outputs)
+
         if self._peers.is_met(peer):
-            self._questions.ask(peer, message, Then(partial(self._answered, peer, told)), out)
+            self._questions.ask(peer, message, purpose, out)
         else:
-            told(None, now, out)
+            self._find(peer, found, now, out)
 
     def _answered(
         self,
@@ -172,6 +194,8 @@ class Courier:
         self._activity.heard(peer, self._clock.next)
         if self._clock.learn_from(answer.previous, documents):
             self._progress(now, out)
+            if peer not in self._at_work:
+                self._told(now)
         told(answer.state, now, out)
 
 

@@ -10,13 +10,17 @@ from gossipd.wire.messages import (
     Request,
     Response,
     SignedClaim,
+    SignedMembership,
     SignedParticipation,
     SignedRecord,
+    SignedRevocation,
     SignedSample,
     Update,
 )
 
-SignedDocument = SignedRecord | SignedClaim | Update | SignedSample | SignedParticipation
+SignedDocument = (
+    SignedRecord | SignedClaim | Update | SignedSample | SignedParticipation | SignedRevocation
+)
 
 # --- events: what happened -----------------------------------------------------------------------
 
@@ -50,6 +54,30 @@ class Forgotten(Struct, frozen=True):
     """The operator wants no more of this peer."""
 
     peer: str
+
+
+class Restricted(Struct, frozen=True):
+    """The operator names the only peers to talk to; none: everybody."""
+
+    allowed: tuple[str, ...]
+
+
+class ClockRead(Struct, frozen=True):
+    """What the machine's calendar says now: Unix seconds. Memberships end by it."""
+
+    wall: float
+
+
+class MemberRevoked(Struct, frozen=True):
+    """The operator, who founded this closed swarm, shuts a member out."""
+
+    revocation: SignedRevocation
+
+
+class MembershipRenewed(Struct, frozen=True):
+    """The operator has a newer membership of this node's own; a `RecordChanged` follows."""
+
+    membership: SignedMembership
 
 
 class Connected(Struct, frozen=True):
@@ -154,6 +182,10 @@ Event = (
     | TimerFired
     | Discovered
     | Forgotten
+    | Restricted
+    | ClockRead
+    | MemberRevoked
+    | MembershipRenewed
     | Connected
     | DialFailed
     | Disconnected
@@ -263,6 +295,12 @@ class Forget(Struct, frozen=True):
     peer: str
 
 
+class KeepRevocations(Struct, frozen=True):
+    """Everybody who is known to be shut out; to outlive the process before anything follows."""
+
+    envelopes: tuple[bytes, ...]
+
+
 class KeepEvidence(Struct, frozen=True):
     """Two documents that contradict each other, both signed by `peer`."""
 
@@ -271,11 +309,15 @@ class KeepEvidence(Struct, frozen=True):
     second: bytes
 
 
+Fields = dict[str, str | int | float | bool | tuple[str, ...] | None]
+"""What a report says: plain values and lists of names."""
+
+
 class Report(Struct, frozen=True):
     """Something that people may want to know; goes to the event stream and the log."""
 
     kind: str
-    fields: dict[str, str | int | float | bool | None]
+    fields: Fields
 
 
 Output = (
@@ -291,6 +333,7 @@ Output = (
     | PublishServing
     | Remember
     | Forget
+    | KeepRevocations
     | KeepEvidence
     | Report
     | RoundOutput

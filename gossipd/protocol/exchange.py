@@ -12,7 +12,7 @@ An offered update is judged by its signed manifest alone, before a byte of its b
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gossipd.protocol.events import (
@@ -38,6 +38,9 @@ REMEMBERED_BYTES = 32 * limits.MIB
 """And how much of them at most: the envelopes are kept, they are the proof."""
 
 
+REVOKED_AUTHOR = "revoked-author"
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What an update must be to be of any use here."""
@@ -47,8 +50,8 @@ class Terms:
     parameters: int
     genesis: bytes
     codecs: frozenset[str]
-    body_sizes: dict[str, int]
-    """Largest body of this layout by codec."""
+    body_sizes: Mapping[str, tuple[int, int]]
+    """Shortest and longest body of this layout by codec."""
 
 
 def recency(update: Update) -> tuple[int, int]:
@@ -109,7 +112,7 @@ class Exchange:
                 self.counts.duplicate += 1
             elif not self._news(update):
                 self.counts.redundant += 1
-            elif self._view.unproven(update.manifest.lineage):
+            elif self._view.missing(update):
                 unproven.append(update)
             else:
                 wanted.append(update)
@@ -134,7 +137,7 @@ class Exchange:
                 self.counts.duplicate += 1
             elif not self._news(update):
                 self.counts.redundant += 1
-            elif not self._view.unproven(update.manifest.lineage):
+            elif not self._view.missing(update):
                 wanted.append(update)
             elif self._view.is_full:
                 # Its authors may well have signed, but this node can take no more of them.
@@ -157,8 +160,11 @@ class Exchange:
             return "unknown-reference"
         if (manifest.kind == "full") != (manifest.reference == ZERO):
             return "wrong-kind"
-        if manifest.body_size > terms.body_sizes[manifest.codec]:
+        least, most = terms.body_sizes[manifest.codec]
+        if manifest.body_size > most:
             return "oversized-body"
+        if manifest.body_size < least:
+            return "undersized-body"
         if manifest.lineage.get(author, 0) > manifest.steps:
             return "lineage-above-steps"
         if 0 in manifest.lineage.values():
@@ -169,6 +175,8 @@ class Exchange:
             return "forged-lineage"
         if author in self._forked:
             return "equivocation"
+        if self._view.members.is_revoked(update.author):
+            return REVOKED_AUTHOR
         return None
 
     def _is_duplicate(self, peer: str, update: Update, now: float, out: list[Output]) -> bool:
@@ -218,6 +226,8 @@ class Exchange:
         hostile: bool = True,
     ) -> None:
         self.counts.refused += 1
+        if reason == REVOKED_AUTHOR:
+            hostile = False  # whoever carries it may not have heard
         if reason == "equivocation" and update.author != peer:
             # Whoever carries one of the two cannot know of the other.
             self._peers.refuse(update.author, reason, now, out, hostile=True)

@@ -1,13 +1,25 @@
-"""Getting a body that is needed, from whoever has it: one source after the other."""
+"""Getting a body that is needed, from whoever has it: one source after the other.
+
+A source that does not answer a ping any more is left at once: the transport's patience is made for
+slow links, and a round does not wait that long for the dead.
+"""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
-from gossipd.protocol.events import Arrived, Fetch, FetchFailed, Output
+from gossipd.protocol.events import Arrived, Fetch, FetchFailed, Output, SetTimer
+from gossipd.protocol.pace import Pace
 from gossipd.protocol.peers import Peers
 from gossipd.wire.messages import Update
 
+TIMER = "rounds.fetch"
+LOOK_PINGS = 2.0
+"""Ping time-outs between two looks at whether a source still lives, and
+"""
+LOOK_SECONDS = 0.5
+"""at least so long: ours, a guess."""
 HELD = 256
 """Arrived updates that are remembered; one that is fetched again costs a look at the disk."""
 SOURCES = 3
@@ -16,18 +28,27 @@ SOURCES = 3
 Then = Callable[[bool, float, list[Output]], None]
 
 
-@dataclass(slots=True)
+Find = Callable[[str, Callable[[bool, float, list[Output]], None], float, list[Output]], None]
+"""Asks a peer for a sign of life."""
+
+
+@dataclass(slots=True, eq=False)
 class _Fetching:
     update: Update
     sources: list[str]
     thens: list[Then]
+    source: str = ""
+    """Who is asked just now."""
+    look_at: float = 0.0
 
 
 class Fetcher:
     """Every fetch ends: the runtime answers each with one event, within its own deadlines."""
 
-    def __init__(self, peers: Peers) -> None:
+    def __init__(self, peers: Peers, pace: Pace, find: Find) -> None:
         self._peers = peers
+        self._pace = pace
+        self._find = find
         self._open: dict[bytes, _Fetching] = {}
         self._held: OrderedDict[bytes, None] = OrderedDict()
         self.fetched = 0
@@ -59,9 +80,35 @@ class Fetcher:
     def _next(self, update_id: bytes, now: float, out: list[Output]) -> None:
         fetching = self._open[update_id]
         if fetching.sources:
-            out.append(Fetch(fetching.sources.pop(0), fetching.update))
+            fetching.source = fetching.sources.pop(0)
+            fetching.look_at = now + self._patience
+            out.append(Fetch(fetching.source, fetching.update))
+            self._schedule(now, out)
         else:
             self._settle(update_id, False, now, out)
+
+    @property
+    def _patience(self) -> float:
+        return max(LOOK_PINGS * self._pace.ping_seconds, LOOK_SECONDS)
+
+    def _schedule(self, now: float, out: list[Output]) -> None:
+        if self._open:
+            out.append(SetTimer(TIMER, max(min(f.look_at for f in self._open.values()), now)))
+
+    def on_timer(self, now: float, out: list[Output]) -> None:
+        """Do those live of whom something is awaited?"""
+        for fetching in [f for f in self._open.values() if f.look_at <= now]:
+            fetching.look_at = now + self._patience
+            source = fetching.source
+            self._find(source, partial(self._found, fetching, source), now, out)
+        self._schedule(now, out)
+
+    def _found(
+        self, fetching: _Fetching, source: str, alive: bool, now: float, out: list[Output]
+    ) -> None:
+        current = self._open.get(fetching.update.id) is fetching and fetching.source == source
+        if current and not alive:
+            self._next(fetching.update.id, now, out)
 
     def _settle(self, update_id: bytes, here: bool, now: float, out: list[Output]) -> None:
         for then in self._open.pop(update_id).thens:
@@ -69,6 +116,7 @@ class Fetcher:
 
     def on_arrived(self, event: Arrived, now: float, out: list[Output]) -> None:
         self.fetched += 1
+        self._peers.used(event.peer, now)
         self.own(event.update)
         if event.update.id in self._open:
             self._settle(event.update.id, True, now, out)
@@ -78,5 +126,6 @@ class Fetcher:
         self._peers.refuse(event.peer, event.reason, now, out, hostile=hostile)
         if event.blame == "author" and event.update.author != event.peer:
             self._peers.refuse(event.update.author, event.reason, now, out, hostile=True)
-        if event.update.id in self._open:
+        fetching = self._open.get(event.update.id)
+        if fetching is not None and fetching.source == event.peer:
             self._next(event.update.id, now, out)

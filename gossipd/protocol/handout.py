@@ -20,6 +20,9 @@ from gossipd.wire.messages import SignedSample, Update
 
 TIMER = "rounds.handout"
 
+WATCHERS = 16
+"""Peers that hear that a round goes on, beside its sample: those that are called when it stalls."""
+
 Sealed = Callable[["Handout", SignedSample, float, list[Output]], None]
 
 
@@ -53,6 +56,7 @@ class Desk:
         may_train: Callable[[], bool],
         proven: Callable[[], int],
         attempt: Callable[[int], int],
+        is_met: Callable[[str], bool],
         sealed: Sealed,
     ) -> None:
         self._me = me
@@ -65,12 +69,20 @@ class Desk:
         self._proven = proven
         self._attempt = attempt
         """The number of the next attempt at a round: 0 for the first hand-out."""
+        self._is_met = is_met
         self._sealed = sealed
         self._handout: Handout | None = None
+        self._looked_at = 0
 
     @property
     def is_busy(self) -> bool:
         return self._handout is not None
+
+    @property
+    def companions(self) -> set[str]:
+        """Who has been drawn for the round that is about to begin."""
+        drawn = None if self._handout is None else self._handout.peers
+        return set(drawn or ())
 
     def prepare(self, round_: int, not_before: float, now: float, out: list[Output]) -> Handout:
         """Draw the sample of a round whose model is not ready yet."""
@@ -82,6 +94,17 @@ class Desk:
         draw = self._sampler.draw(order, self._count, partial(self._drawn, handout), now, out)
         handout.draw = draw
         return handout
+
+    def look_ahead(self, round_: int, now: float, out: list[Output]) -> None:
+        """Meet, once, who comes first in the order of a later round. Its sample can be drawn
+        without delay, who is dead is known by then, and those who shall open it, should this round
+        come to nothing, hear that it goes on (see `stall`): for their sake nobody is dialled."""
+        if round_ > self._looked_at:
+            self._looked_at = round_
+            order = self._activity.order(round_)
+            watchers = [p for p in order[self._count : WATCHERS] if self._is_met(p)]
+            first = order[: self._count] + watchers
+            self._sampler.draw(first, len(first), _nobody_waits, now, out)
 
     def ready(
         self,
@@ -131,3 +154,7 @@ class Desk:
                 self._sealed(handout, event.sample, later, outputs)
 
         self._work.start(lambda t: SealSample(t, handout.round, peers, model, attempt), ended, out)
+
+
+def _nobody_waits(peers: tuple[str, ...], now: float, out: list[Output]) -> None:
+    """They have been pinged: that is all."""

@@ -28,7 +28,7 @@ class Heads:
         self._host = host
         self._exchange = host.exchange
         self._antientropy = AntiEntropy(
-            host.anti_entropy_seconds, host.policy, host.view, host.questions, host.rng
+            host.anti_entropy_seconds, host.policy, host.view_pulls, host.questions, host.rng
         )
         self.sent = 0
         """Offers made."""
@@ -178,12 +178,13 @@ class Heads:
             # One at a time, so that nobody makes this node hoard manifests; they come again.
             return wanted
         if unproven:
-            missing = {a for u in unproven for a in self._host.view.unproven(u.manifest.lineage)}
+            missing = {a for u in unproven for a in self._host.view.missing(u)}
             question = self._host.view.question(only=tuple(sorted(missing))[: limits.AUTHORS])
             self._host.questions.ask(peer, question, questions.Proof(tuple(unproven)), out)
         return wanted + unproven
 
     def _on_arrived(self, event: events.Arrived, now: float, out: list[Output]) -> None:
+        self._host.peers.used(event.peer, now)
         head = self._awaiting_serving.pop(event.update.id, None)
         if head is not None:
             self._settle(head, event.update, now, out)

@@ -10,6 +10,7 @@ from gossipd.protocol.peers import Peers
 from gossipd.protocol.policy import PeerPolicy
 from gossipd.protocol.questions import Questions
 from gossipd.protocol.view import SwarmView
+from gossipd.protocol.view_pulls import ViewPulls
 from gossipd.wire.messages import SignedClaim, Update
 
 
@@ -22,6 +23,7 @@ class Host:
     genesis: bytes
     anti_entropy_seconds: float
     view: SwarmView
+    view_pulls: ViewPulls
     peers: Peers
     exchange: Exchange
     questions: Questions

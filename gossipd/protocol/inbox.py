@@ -36,6 +36,7 @@ from gossipd.wire.messages import (
     RoundQuery,
     RoundState,
     Trained,
+    Want,
 )
 
 
@@ -69,12 +70,16 @@ class Inbox:
         answer: Response
         if isinstance(message, Ping):
             if self.takes_part():
-                self.courier.doubt(peer, message.est, now, out)
+                self.courier.doubt(peer, message.est, now, out, came_by=True)
             answer = self.pong()
         elif isinstance(message, Have):
             # What cannot be proven, others would only refuse.
             shown = self.takes_part() and not self.view.unproven(self.bases.lineage)
             answer = self.pulls.answer(peer, message) if shown else Offer()
+        elif isinstance(message, Offer):
+            if self.takes_part():
+                self.pulls.on_offer(peer, event.documents, now, out)
+            answer = Want()
         elif isinstance(message, Trained):
             state = self._on_trained(peer, message, event.documents, now, out)
             answer = self.clock.shown(state, above=message.round - 1)
@@ -82,7 +87,8 @@ class Inbox:
             state = self._on_aggregated(peer, message, event.documents, now, out)
             answer = self.clock.shown(state, above=message.round)
         elif isinstance(message, RoundQuery):
-            answer = self.clock.shown(self.state_of(message), above=message.round)
+            state = self.state_of(peer, message, now, out)
+            answer = self.clock.shown(state, above=message.round)
         elif isinstance(message, Advert):
             self.judge.take(peer, event.documents, now, out)
             answer = self.pong()
@@ -91,12 +97,13 @@ class Inbox:
         out.append(Answer(event.token, answer))
         return True
 
-    def state_of(self, query: RoundQuery) -> RoundState:
+    def state_of(self, peer: str, query: RoundQuery, now: float, out: list[Output]) -> RoundState:
         """What this node does about the sample that is asked about."""
         if query.sample is None:
             return "unknown"
         if query.about == "training":
-            return "accepted" if self.trainer.works_in(query.sample) else "unknown"
+            works = self.trainer.reports_to(peer, query.sample, now, out)
+            return "accepted" if works else "unknown"
         return self.aggregator.state(query.sample)
 
     # --- AGGREGATED ------------------------------------------------------------------------------

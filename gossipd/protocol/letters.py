@@ -6,7 +6,7 @@ the round that it is for. What lineages claim is proven by claims, which are ask
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gossipd.protocol.events import Output, SignedDocument
 from gossipd.protocol.exchange import Exchange
@@ -43,6 +43,8 @@ class Judge:
     peers: Peers
     questions: Questions
     take: Take
+    asked: set[bytes] = field(default_factory=set)
+    """Authors of whom nothing but steps was known, and who have been asked for."""
 
     def task(
         self,
@@ -110,8 +112,13 @@ class Judge:
         now: float,
         out: list[Output],
     ) -> None:
-        """`then(True)` once the claims behind these updates are here; a claim is not trust."""
-        if not self._unproven(updates):
+        """`then(True)` once the claims behind these updates are here; a claim is not trust.
+
+        Authors who are met for the first time are asked for as well: without their records nobody
+        knows how much has been learnt from them. Not a second time, they may have left for good.
+        """
+        missing = list(dict.fromkeys((*self._unproven(updates), *self._strangers(updates))))
+        if not missing:
             then(True, now, out)
             return
 
@@ -130,12 +137,19 @@ class Judge:
             # A peer that gave no answer may be gone: nothing more is asked of it.
             then(answer is not None and not self._unproven(updates), later, outputs)
 
-        missing = tuple(self._unproven(updates)[: limits.AUTHORS])
-        self.questions.ask(peer, self.view.question(only=missing), Then(reply), out)
+        if len(self.asked) > limits.AUTHORS:
+            self.asked.clear()
+        self.asked.update(missing)
+        only = tuple(missing[: limits.AUTHORS])
+        self.questions.ask(peer, self.view.question(only=only), Then(reply), out)
 
     def _unproven(self, updates: Sequence[Update | None]) -> list[bytes]:
-        missing = {a for u in updates if u for a in self.view.unproven(u.manifest.lineage)}
+        missing = {a for u in updates if u for a in self.view.missing(u)}
         return sorted(missing)
+
+    def _strangers(self, updates: Sequence[Update | None]) -> list[bytes]:
+        authors = {a for u in updates if u for a in u.manifest.lineage}
+        return sorted(a for a in authors - self.asked if self.view.peer_of(a) is None)
 
     def _admissible(
         self, peer: str, updates: Sequence[Update | None], now: float, out: list[Output]

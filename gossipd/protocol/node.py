@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from gossipd.protocol import events, gossip, peers, questions
+from gossipd.protocol import events, expulsion, gossip, peers, questions
 from gossipd.protocol.events import Answer, Disconnect, Event, Output, Report
 from gossipd.protocol.exchange import Exchange, Terms
+from gossipd.protocol.expulsion import Expulsion
 from gossipd.protocol.gossip import Gossip
-from gossipd.protocol.greeting import Swarm, refusal
+from gossipd.protocol.greeting import Door, Swarm
 from gossipd.protocol.heads import Heads
 from gossipd.protocol.host import Host
+from gossipd.protocol.membership import Denial, Members
+from gossipd.protocol.overlay import Overlay
 from gossipd.protocol.peers import Peers
 from gossipd.protocol.policy import PeerPolicy, Uniform
 from gossipd.protocol.questions import Questions
@@ -24,7 +27,7 @@ from gossipd.protocol.round_events import Leaving
 from gossipd.protocol.rounds import Rounds, RoundSettings
 from gossipd.protocol.twin import TwinWatch
 from gossipd.protocol.view import SwarmView
-from gossipd.wire import limits
+from gossipd.protocol.view_pulls import ViewPulls
 from gossipd.wire.identifiers import author_key
 from gossipd.wire.messages import (
     Goodbye,
@@ -33,10 +36,13 @@ from gossipd.wire.messages import (
     Pong,
     Refused,
     Request,
+    Response,
+    Revocations,
+    RevocationSync,
     SignedClaim,
-    SignedParticipation,
+    SignedMembership,
     SignedRecord,
-    SignedSample,
+    SignedRevocation,
     Update,
     View,
     ViewSync,
@@ -54,8 +60,14 @@ class Setup:
     gossip: gossip.Settings
     anti_entropy_seconds: float
     max_connections: int
+    allow: tuple[str, ...] = ()
+    """The only peers to talk to; empty: everybody."""
     rounds: RoundSettings | None = None
     """None: the asynchronous way, `gossip`."""
+    membership: SignedMembership | None = None
+    """This node's own in a closed swarm; None: the swarm is open."""
+    revocations: tuple[SignedRevocation, ...] = ()
+    """What was known of them when this node last lived."""
 
 
 class Node:
@@ -64,8 +76,10 @@ class Node:
     def __init__(self, setup: Setup, rng: Random, policy: PeerPolicy | None = None) -> None:
         self.setup = setup
         self.me = author_key(setup.peer_id, setup.incarnation)
-        self.view = SwarmView()
-        self.peers = Peers(setup.peer_id, rng, setup.max_connections)
+        self.members = Members(setup.swarm.id, setup.membership, setup.revocations)
+        self.view = SwarmView(self.members)
+        self.peers = Peers(setup.peer_id, rng, setup.max_connections, self._needed)
+        self.peers.overlay = Overlay(setup.allow)
         self.exchange = Exchange(
             setup.terms,
             self.view,
@@ -75,6 +89,9 @@ class Node:
             lambda update: self._way.holds(update),
         )
         self._questions = Questions()
+        self._view_pulls = ViewPulls(self.view, self.peers, self._questions)
+        self._door = Door(setup.swarm, self.view)
+        self._expulsion = Expulsion(self.members, self.peers, self._questions)
         self._twin = TwinWatch(setup.peer_id, setup.incarnation, self.view)
         host = self._host(rng, policy or Uniform(rng))
         self.rounds = None if setup.rounds is None else Rounds(setup.rounds, host)
@@ -89,18 +106,21 @@ class Node:
             events.Started: self._on_started,
             events.RecordChanged: lambda e, now, out: self._set_record(e.record),
             events.TimerFired: self._on_timer,
-            events.Discovered: lambda e, now, out: self.peers.learn(e.peer, e.addresses, now, out),
+            events.Discovered: self._on_discovered,
             events.Forgotten: lambda e, now, out: self.peers.forget(e.peer, now, out),
+            events.Restricted: lambda e, now, out: self.peers.restrict(e.allowed, now, out),
+            events.ClockRead: self._expulsion.on_clock,
+            events.MemberRevoked: self._expulsion.on_revoked,
+            events.MembershipRenewed: lambda e, now, out: self.members.renew(e.membership),
             events.Connected: self._on_connected,
-            events.DialFailed: lambda e, now, out: self.peers.on_dial_failed(
-                e.peer, e.reason, now, out
-            ),
+            events.DialFailed: self._on_dial_failed,
             events.Disconnected: self._on_disconnected,
             events.Requested: self._on_requested,
             events.Answered: self._on_answered,
             events.RequestFailed: self._on_request_failed,
+            # An honest peer cannot know that this node has no place left.
             events.Misbehaved: lambda e, now, out: self.peers.refuse(
-                e.peer, e.reason, now, out, hostile=True
+                e.peer, e.reason, now, out, hostile=e.reason != "full"
             ),
             Leaving: self._on_leaving,
             events.SetPaused: lambda e, now, out: self.mode.set_paused(e.paused, now, out),
@@ -115,6 +135,7 @@ class Node:
             setup.swarm.genesis,
             setup.anti_entropy_seconds,
             self.view,
+            self._view_pulls,
             self.peers,
             self.exchange,
             self._questions,
@@ -129,6 +150,11 @@ class Node:
     def _set_claim(self, claim: SignedClaim) -> None:
         self._claim = claim
         self.view.add_claim(claim)
+
+    def _needed(self) -> set[str]:
+        """Whose connections must stay just now."""
+        working = set() if self.rounds is None else self.rounds.companions()
+        return self._questions.asked() | working
 
     @property
     def gossip(self) -> Gossip:
@@ -186,29 +212,31 @@ class Node:
     def _on_timer(self, event: events.TimerFired, now: float, out: list[Output]) -> None:
         if event.key == peers.DIAL_TIMER:
             self.peers.dial_due(now, out)
+        elif event.key == expulsion.TIMER:
+            self._expulsion.on_timer(now, out)
         else:
             self._way.on_timer(event.key, now, out)
+
+    def _on_discovered(self, event: events.Discovered, now: float, out: list[Output]) -> None:
+        if not self.members.is_revoked(event.peer):
+            self.peers.learn(event.peer, event.addresses, now, out)
 
     # --- connections -----------------------------------------------------------------------------
 
     def _on_connected(self, event: events.Connected, now: float, out: list[Output]) -> None:
         peer = self.peers.on_connected(event.peer, event.outbound, now, out)
         if peer is not None and event.outbound:
-            self._questions.ask(event.peer, self._hello(), questions.Greeting(), out)
+            self._questions.ask(event.peer, self._hello(asked=False), questions.Greeting(), out)
 
-    def _hello(self) -> Hello:
+    def _on_dial_failed(self, event: events.DialFailed, now: float, out: list[Output]) -> None:
+        self.peers.on_dial_failed(event.peer, event.reason, now, out)
+        if self.rounds is not None:
+            self.rounds.on_unreached(event.peer, now, out)
+
+    def _hello(self, *, asked: bool) -> Hello:
         assert self._record is not None, "not started"
         assert self._claim is not None, "not started"
-        swarm = self.setup.swarm
-        return Hello(
-            swarm=swarm.id,
-            task=swarm.task,
-            layout=swarm.layout,
-            genesis=swarm.genesis,
-            record=self._record.envelope,
-            claim=self._claim.envelope,
-            agent=swarm.agent,
-        )
+        return self._door.hello(self._record, self._claim, asked=asked)
 
     def _meet(self, peer: str, now: float, out: list[Output]) -> None:
         """Both have admitted each other: ask what is new there.
@@ -218,15 +246,15 @@ class Node:
         """
         if self.peers.meet(peer):
             out.append(Report("peer-connected", {"peer": peer}))
-            self._questions.ask(peer, self.view.question(), questions.ViewPull(), out)
+            self._expulsion.on_met(peer, now, out)
+            self._view_pulls.ask(peer, now, out)
             self._way.on_met(peer, now, out)
 
-    def _turn_away(self, peer: str, refused: Refused, now: float, out: list[Output]) -> None:
-        self.peers.refuse(peer, refused.code, now, out)
-        self.peers.hold_off(peer, f"{refused.code}: {refused.reason}", now, out)
-        out.append(
-            Report("peer-refused", {"peer": peer, "code": refused.code, "reason": refused.reason})
-        )
+    def _turn_away(self, peer: str, denial: Denial, now: float, out: list[Output]) -> None:
+        code, words = denial.reason, denial.told.reason
+        self.peers.refuse(peer, code, now, out, hostile=denial.hostile)
+        self.peers.hold_off(peer, f"{code}: {words}", now, out)
+        out.append(Report("peer-refused", {"peer": peer, "code": code, "reason": words}))
 
     def _on_disconnected(self, event: events.Disconnected, now: float, out: list[Output]) -> None:
         self.view.disconnected(event.peer)
@@ -235,6 +263,7 @@ class Node:
         self.peers.on_lost(event.peer, event.reason, now, out)
         if self.rounds is not None:
             self.rounds.on_disconnected(event.peer, now, out)
+        self._view_pulls.disconnected(event.peer, now, out)
 
     def _on_leaving(self, event: Leaving, now: float, out: list[Output]) -> None:
         """The last words of a node that stops in good order."""
@@ -256,14 +285,21 @@ class Node:
         else:
             self._meet(peer, now, out)
             if not self._way.on_request(event, now, out):
-                self._on_question(event, message, out)
+                self._on_question(event, message, now, out)
 
-    def _on_question(self, event: events.Requested, message: Request, out: list[Output]) -> None:
+    def _on_question(
+        self, event: events.Requested, message: Request, now: float, out: list[Output]
+    ) -> None:
         """What is answered the same in both modes, unless a mode knows better."""
         if isinstance(message, Ping):
             out.append(Answer(event.token, Pong(unavailable=self.mode.paused)))
         elif isinstance(message, ViewSync):
-            out.append(Answer(event.token, self.view.answer(message)))
+            out.append(Answer(event.token, self.view.answer(message, event.peer)))
+        elif self.members.closed and isinstance(message, RevocationSync):
+            out.append(Answer(event.token, self.members.answer(message)))
+        elif self.members.closed and isinstance(message, Revocations):
+            out.append(Answer(event.token, Revocations()))
+            self._expulsion.take(event.peer, event.documents, now, out)
         else:
             refused = Refused(code="wrong-mode", reason="this peer learns in another mode")
             out.append(Answer(event.token, refused))
@@ -271,30 +307,24 @@ class Node:
     def _on_hello(
         self, event: events.Requested, hello: Hello, now: float, out: list[Output]
     ) -> None:
-        refused = self._judge_hello(event.peer, hello, event.documents)
-        if refused is not None:
+        denial = self._door.judge(event.peer, hello, event.documents, now)
+        if denial is not None:
             # The asker disconnects when it has read why; a connection that it leaves open is
             # closed by the greeting's deadline.
-            self.peers.refuse(event.peer, refused.code, now, out)
-            out.append(Answer(event.token, refused))
-            out.append(Report("peer-refused", {"peer": event.peer, "code": refused.code}))
+            self.peers.refuse(event.peer, denial.reason, now, out, hostile=denial.hostile)
+            out.append(Answer(event.token, denial.told))
+            out.append(Report("peer-refused", {"peer": event.peer, "code": denial.reason}))
             return
-        out.append(Answer(event.token, self._hello()))
+        out.append(Answer(event.token, self._hello(asked=True)))
         self._take(event.peer, event.documents, now, out)
         self.peers.admit(event.peer)
 
-    def _judge_hello(
-        self, peer: str, hello: Hello, documents: Sequence[events.SignedDocument]
-    ) -> Refused | None:
-        refused = refusal(self.setup.swarm, hello)
-        if refused is not None:
-            return refused
-        if {document.author for document in documents} != {peer}:
-            return Refused(code="forged-hello", reason="record and claim must be the sender's own")
-        claims = [d for d in documents if isinstance(d, SignedClaim)]
-        if not all(self.view.has_room_for(author_key(peer, c.claim.incarnation)) for c in claims):
-            return Refused(code="swarm-full", reason=f"at most {limits.AUTHORS} authors")
-        return None
+    def may_read(self, peer: str, message: Request | Response, now: float) -> bool:
+        """Whether the documents in a message may be opened: of who is not admitted yet only those
+        of a Hello, and in a closed swarm only when its membership holds."""
+        if self.peers.is_admitted(peer):
+            return True
+        return isinstance(message, Hello) and self._door.may_read(peer, message, now)
 
     # --- what peers answer -----------------------------------------------------------------------
 
@@ -310,14 +340,16 @@ class Node:
             self._on_greeted(peer, message, documents, now, out)
         elif isinstance(message, Refused):
             self.peers.refuse(peer, f"peer-{message.code}"[:64], now, out)
-            self._give_up(purpose, now, out)
+            self._give_up(peer, purpose, now, out)
         elif isinstance(purpose, questions.ViewPull) and isinstance(message, View):
-            self._take(peer, documents, now, out)
+            # What it tells of everybody is not noted down as known to it: it asks in turn.
+            self._take(peer, documents, now, out, heard=False)
+            self._view_pulls.answered(peer, message, now, out)
         elif self._heads is None or not self._heads.on_answered(
             peer, purpose, message, documents, now, out
         ):
             self.peers.refuse(peer, "wrong-answer", now, out, hostile=True)
-            self._give_up(purpose, now, out)
+            self._give_up(peer, purpose, now, out)
 
     def _on_greeted(
         self,
@@ -327,14 +359,17 @@ class Node:
         now: float,
         out: list[Output],
     ) -> None:
+        denial: Denial | None
         if isinstance(message, Hello):
-            refused = self._judge_hello(peer, message, documents)
+            denial = self._door.judge(peer, message, documents, now)
         elif isinstance(message, Refused):
-            refused = message
+            denial = Denial(message.code, message)
         else:
-            refused = Refused(code="wrong-answer", reason="no hello came back")
-        if refused is not None:
-            self._turn_away(peer, refused, now, out)
+            denial = Denial(
+                "wrong-answer", Refused(code="wrong-answer", reason="no hello came back")
+            )
+        if denial is not None:
+            self._turn_away(peer, denial, now, out)
             return
         self._take(peer, documents, now, out)
         self.peers.admit(peer)
@@ -348,13 +383,17 @@ class Node:
             return
         peer, purpose = question
         self.peers.refuse(peer, f"request-{event.reason}", now, out)
-        self._give_up(purpose, now, out)
+        self._give_up(peer, purpose, now, out)
         if isinstance(purpose, questions.Greeting):
             out.append(Disconnect(peer, f"no hello: {event.reason}"))
 
-    def _give_up(self, purpose: questions.Purpose, now: float, out: list[Output]) -> None:
+    def _give_up(
+        self, peer: str, purpose: questions.Purpose, now: float, out: list[Output]
+    ) -> None:
         if isinstance(purpose, questions.Then):
             purpose.reply(None, (), now, out)
+        elif isinstance(purpose, questions.ViewPull):
+            self._view_pulls.answered(peer, None, now, out)
         elif self._heads is not None:
             self._heads.give_up(purpose, now, out)
 
@@ -366,25 +405,34 @@ class Node:
         documents: Sequence[events.SignedDocument],
         now: float,
         out: list[Output],
+        *,
+        heard: bool = True,
     ) -> None:
         """Merge what a peer passed on into the view. Signatures are checked already."""
+        noted = False
         for document in documents:
-            if isinstance(document, SignedSample | SignedParticipation):
+            if not isinstance(document, SignedRecord | SignedClaim | Update):
                 continue
             if not self._twin.check(document, out):
                 continue
             if isinstance(document, SignedRecord):
                 newcomer = self.view.record_of(document.author) is None
                 if self.view.add_record(document):
+                    if self.members.is_revoked(document.author):
+                        continue
                     if newcomer and self.rounds is not None:
                         self.rounds.on_record(document.author)
-                    self.peers.learn(
+                    self.peers.note(
                         document.author,
                         document.record.addresses,
                         now,
                         out,
                         record=document.envelope,
                     )
+                    noted = True
             elif isinstance(document, SignedClaim):
                 self.view.add_claim(document)
-                self.view.heard_from(peer, document)
+                if heard:
+                    self.view.heard_from(peer, document)
+        if noted:
+            self.peers.wake(now, out)

@@ -2,6 +2,7 @@
 
 import statistics
 from collections import deque
+from collections.abc import Iterable
 
 MEASURED = 64
 """How many of the latest measurements count."""
@@ -14,16 +15,21 @@ AGGREGATION_SECONDS = (2.0, 300.0)
 """3 x the median time from a round's model to the trained one, within these (paper: 300 s)."""
 FIRST_AGGREGATION_SECONDS = 10.0
 """Before anything was trained here: a guess."""
-STALL_ROUNDS = 4
-"""Rounds that could have passed without one being seen: then the swarm counts as stalled. Ours; a
-guess between impatience with slow peers and waiting for dead ones."""
-STALL_SECONDS = (1.0, 300.0)
+STALL_ROUNDS = 2.0
+"""Median rounds in which none was seen: then the swarm counts as stalled. Ours, measured by
+benchmarks.blackout: after four, a swarm that lost a whole sample came too late."""
+STALL_SECONDS = (0.5, 300.0)
 FIRST_STALL_SECONDS = 2.0
 """Before any round was measured: time to meet peers before training alone, a guess."""
 
 
 def _clamp(value: float, bounds: tuple[float, float]) -> float:
     return min(max(value, bounds[0]), bounds[1])
+
+
+def _p95(values: Iterable[float]) -> float:
+    ascending = sorted(values)
+    return ascending[int(0.95 * len(ascending))]
 
 
 class Pace:
@@ -57,8 +63,7 @@ class Pace:
     def ping_seconds(self) -> float:
         if not self._trips:
             return FIRST_PING_SECONDS
-        trips = sorted(self._trips)
-        return _clamp(4.0 * trips[min(int(0.95 * len(trips)), len(trips) - 1)], PING_SECONDS)
+        return _clamp(4.0 * _p95(self._trips), PING_SECONDS)
 
     @property
     def training_seconds(self) -> float | None:
@@ -74,5 +79,4 @@ class Pace:
     def stall_seconds(self) -> float:
         if not self._rounds:
             return max(FIRST_STALL_SECONDS, 3.0 * (self.training_seconds or 0.0))
-        rounds = STALL_ROUNDS * statistics.median(self._rounds)
-        return _clamp(max(rounds, 3.0 * (self.training_seconds or 0.0)), STALL_SECONDS)
+        return _clamp(STALL_ROUNDS * statistics.median(self._rounds), STALL_SECONDS)

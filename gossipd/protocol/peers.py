@@ -1,22 +1,26 @@
 """Who is out there and how to reach them: remember, dial, redial for ever, greet, hold off.
 
-Every known peer is in one of five states:
+Every known peer is in one of six states:
 
     KNOWN -> DIALING -> GREETING -> ADMITTED        (connected both ways: a Hello was exchanged)
       ^         |           |           |
-      +---- BACKING_OFF <---+-----------+           (a jittered, doubling pause, then again)
+      |         |           +--CLOSING--+           (its place is needed for another one)
+      |         |                 |
+      +---- BACKING_OFF <---------+                 (a jittered, doubling pause, then again)
 
 A peer of another swarm, task or version is told so in words and held off; a peer that keeps on
 sending what must not be is dropped and held off. Nobody is ever forgotten but by the operator or
-when `limits.KNOWN_PEERS` overflows.
+when `limits.KNOWN_PEERS` overflows. How many are connected is for `slots` to say.
 """
 
-import enum
-from collections import Counter
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
 
 from gossipd.protocol.events import Dial, Disconnect, Forget, Output, Remember, Report, SetTimer
+from gossipd.protocol.overlay import NOT_ALLOWED, Overlay
+from gossipd.protocol.roster import CONNECTED, WAITING, Peer, Roster, State
+from gossipd.protocol.slots import Slots
 from gossipd.wire import limits
 
 FIRST_PAUSE = 1.0
@@ -26,51 +30,51 @@ LONGEST_PAUSE = 60.0
 GREETING_SECONDS = 10.0
 """How long a connection may stand without a Hello."""
 DIALS_AT_ONCE = 8
+"""For their own sake."""
+REACHES_AT_ONCE = 64
+"""Dials under way, those that somebody waits for included: a sample's window when most are dead."""
+REACH_SECONDS = 2.0
+"""How long such a dial may wait for its turn; nobody waits for it longer."""
+TRIM_SECONDS = 0.5
+"""How soon after it the next look for a connection to give up, while there are too many."""
+NEVER = -1.0
+"""Earlier than any use."""
 REASONS = 64
 """Different reasons counted by name; peers may word theirs, so the rest is counted as "other"."""
 DIAL_TIMER = "peers.dial"
 
 
-class State(enum.Enum):
-    KNOWN = "known"
-    DIALING = "dialing"
-    GREETING = "greeting"
-    ADMITTED = "connected"
-    BACKING_OFF = "backing-off"
-
-
-@dataclass(slots=True)
-class Peer:
-    """What is known about one peer."""
-
-    id: str
-    addresses: tuple[str, ...] = ()
-    state: State = State.KNOWN
-    outbound: bool = False
-    met: bool = False
-    """Whether it is known to have admitted this node too, so that it may be asked."""
-    failures: int = 0
-    next_dial: float = 0.0
-    deadline: float | None = None
-    violations: int = 0
-    last_error: str | None = None
-    refused: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def connected(self) -> bool:
-        return self.state in (State.GREETING, State.ADMITTED)
-
-
 class Peers:
     """The peer table and its dialling."""
 
-    def __init__(self, me: str, rng: Random, max_connections: int) -> None:
+    def __init__(
+        self,
+        me: str,
+        rng: Random,
+        max_connections: int,
+        needed: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
         self._me = me
         self._rng = rng
-        self._max_connections = max_connections
-        self.table: dict[str, Peer] = {}
+        self._slots = Slots(max_connections)
+        self._needed = needed
+        """Whom this node works with or waits for: their connections are not given up."""
+        self._roster = Roster(rng)
+        self._reaches: deque[tuple[float, str]] = deque()
+        """Who shall be dialled as soon as there is room, and until when."""
+        self._dials: deque[tuple[float, Peer]] = deque()
+        """The latest dials and their times."""
+        self._alarm: float | None = None
+        """When the timer goes off next."""
+        self._askable: tuple[str, ...] | None = None
+        self.overlay = Overlay()
         self.refused: Counter[str] = Counter()
         """Refusals by reason, all peers and strangers together."""
+
+    @property
+    def table(self) -> Mapping[str, Peer]:
+        """All known peers by id."""
+        return self._roster.table
 
     # --- learning of peers -----------------------------------------------------------------------
 
@@ -84,73 +88,132 @@ class Peers:
         record: bytes | None = None,
     ) -> None:
         """Remember where a peer may be. New addresses are tried first and at once."""
+        self.note(peer_id, addresses, now, out, record=record)
+        self.wake(now, out)
+
+    def note(
+        self,
+        peer_id: str,
+        addresses: tuple[str, ...],
+        now: float,
+        out: list[Output],
+        *,
+        record: bytes | None = None,
+    ) -> None:
+        """As `learn`, of one of many: `wake` comes when all of them are noted."""
         if peer_id == self._me:
             return
         peer = self.table.get(peer_id)
         if peer is None:
             if len(self.table) >= limits.KNOWN_PEERS and not self._make_room(out):
                 return
-            peer = self.table[peer_id] = Peer(peer_id)
-        merged = tuple(dict.fromkeys((*addresses, *peer.addresses)))
-        merged = merged[: limits.ADDRESSES_PER_RECORD]
+            peer = self._roster.add(peer_id)
+        merged = addresses  # that very tuple: its record holds it anyway, for all that know it
+        if peer.addresses or len(addresses) > 1:
+            merged = tuple(dict.fromkeys((*addresses, *peer.addresses)))
+            merged = merged[: limits.ADDRESSES_PER_RECORD]
         if merged != peer.addresses or record is not None:
-            if set(merged) - set(peer.addresses) and peer.violations < limits.VIOLATIONS:
-                peer.next_dial = min(peer.next_dial, now)
+            fresh = set(merged) - set(peer.addresses) and peer.violations < limits.VIOLATIONS
             peer.addresses = merged
+            self._roster.wait(peer, min(peer.next_dial, now) if fresh else peer.next_dial)
             out.append(Remember(peer_id, merged, record))
+
+    def wake(self, now: float, out: list[Output]) -> None:
+        """See to it that who has been noted is dialled in time."""
         self._schedule(now, out)
 
-    def forget(self, peer_id: str, now: float, out: list[Output]) -> None:
-        if self.table.pop(peer_id, None) is not None:
-            out += [Disconnect(peer_id, "removed by the operator"), Forget(peer_id)]
+    def forget(
+        self, peer_id: str, now: float, out: list[Output], reason: str = "removed by the operator"
+    ) -> None:
+        if self._roster.remove(peer_id) is not None:
+            self._askable = None
+            out += [Disconnect(peer_id, reason), Forget(peer_id)]
             self._schedule(now, out)
 
     def _make_room(self, out: list[Output]) -> bool:
         """Drop the idle peer that has failed most often; False when all are in use."""
-        idle = [p for p in self.table.values() if p.state in (State.KNOWN, State.BACKING_OFF)]
-        worst = max(idle, key=lambda p: (p.failures, p.id), default=None)
+        worst = max(self._roster.of(*WAITING), key=lambda p: (p.failures, p.id), default=None)
         if worst is None:
             return False
-        del self.table[worst.id]
+        self._roster.remove(worst.id)
         out.append(Forget(worst.id))
         return True
 
     # --- dialling --------------------------------------------------------------------------------
 
     def dial_due(self, now: float, out: list[Output]) -> None:
-        """Dial who is due, few at a time, and close what never said Hello."""
-        for peer in self.table.values():
-            if peer.state is State.GREETING and peer.deadline is not None and peer.deadline <= now:
+        """Dial who is due, few at a time; close what never said Hello, and what is too much."""
+        if self._alarm is not None and self._alarm <= now:
+            self._alarm = None
+        for peer in self._roster.of(State.GREETING):
+            if peer.deadline is not None and peer.deadline <= now:
                 peer.deadline = None
                 peer.last_error = "no hello"
                 self.refuse(peer.id, "no-hello", now, out)
                 out.append(Disconnect(peer.id, "no hello"))
-        due = [p for p in self.table.values() if self._dialable(p) and p.next_dial <= now]
-        due.sort(key=lambda p: (p.next_dial, p.id))
-        for peer in due[: self._room()]:
-            peer.state = State.DIALING
-            out.append(Dial(peer.id, peer.addresses))
+        self._trim(now, out)
+        self._dial_reaches(now, out)
+        while self._room():
+            due = self._roster.next_due(self._dialable)
+            if due is None or due.next_dial > now:
+                break
+            self._dial(due, now, out)
         self._schedule(now, out)
 
-    @staticmethod
-    def _dialable(peer: Peer) -> bool:
-        return bool(peer.addresses) and peer.state in (State.KNOWN, State.BACKING_OFF)
+    def _dial(self, peer: Peer, now: float, out: list[Output]) -> None:
+        self._move(peer, State.DIALING)
+        self._dials.append((now, peer))
+        out.append(Dial(peer.id, peer.addresses))
 
-    def _room(self) -> int:
-        """How many more may be dialled now."""
-        busy = sum(p.state is State.DIALING for p in self.table.values())
-        connected = sum(p.connected for p in self.table.values())
-        return max(min(DIALS_AT_ONCE - busy, self._max_connections - connected - busy), 0)
+    def _dialable(self, peer: Peer) -> bool:
+        return peer.state in WAITING and bool(peer.addresses) and self.overlay.admits(peer.id)
+
+    def _room(self) -> bool:
+        """Whether one more may be dialled for its own sake."""
+        dialling = self._roster.count(State.DIALING)
+        taken = dialling + self._roster.count(*CONNECTED)
+        return dialling < DIALS_AT_ONCE and taken < self._slots.wanted(len(self.table))
 
     def _schedule(self, now: float, out: list[Output]) -> None:
-        waits: list[float] = []
-        if self._room():
-            # Without room nobody waits for the clock: whoever makes room comes by here.
-            waits += [p.next_dial for p in self.table.values() if self._dialable(p)]
-        waits += [p.deadline for p in self.table.values() if p.deadline is not None]
+        waits = [p.deadline for p in self._roster.of(State.GREETING) if p.deadline is not None]
+        # Without room nobody waits for the clock: whoever makes room comes by here.
+        due = self._roster.next_due(self._dialable) if self._room() else None
+        if due is not None:
+            waits.append(due.next_dial)
+        if self._reaches and self._may_reach(now):
+            waits.append(now)
+        if self._surplus > 0:
+            waits.append(now + TRIM_SECONDS)
         if waits:
             # Never at once: many things learnt in one message make one round of dialling.
-            out.append(SetTimer(DIAL_TIMER, max(min(waits), now + 0.01)))
+            alarm = max(min(waits), now + 0.01)
+            if self._alarm is None or alarm < self._alarm or self._alarm <= now:
+                self._alarm = alarm
+                out.append(SetTimer(DIAL_TIMER, alarm))
+
+    def _move(self, peer: Peer, state: State) -> None:
+        self._askable = None
+        self._roster.move(peer, state)
+
+    # --- making room -----------------------------------------------------------------------------
+
+    @property
+    def _surplus(self) -> int:
+        """Connections that stand beyond those that leave room for others."""
+        return self._roster.count(State.GREETING, State.ADMITTED) - self._slots.full
+
+    def _trim(self, now: float, out: list[Output]) -> None:
+        while self._surplus > 0 and self._give_up_one(now, out, own=False):
+            pass
+
+    def _give_up_one(self, now: float, out: list[Output], *, own: bool) -> bool:
+        connected = self._roster.of(State.GREETING, State.ADMITTED)
+        peer = self._slots.victim(connected, self._needed(), now, own=own)
+        if peer is None:
+            return False
+        self._move(peer, State.CLOSING)
+        out.append(Disconnect(peer.id, "room for others"))
+        return True
 
     # --- connections -----------------------------------------------------------------------------
 
@@ -163,26 +226,45 @@ class Peers:
             if len(self.table) >= limits.KNOWN_PEERS and not self._make_room(out):
                 out.append(Disconnect(peer_id, "peer table full"))
                 return None
-            peer = self.table[peer_id] = Peer(peer_id)
+            peer = self._roster.add(peer_id)
         if peer.violations >= limits.VIOLATIONS:
             if peer.next_dial > now:
                 self.refuse(peer_id, "held-off", now, out)
                 out.append(Disconnect(peer_id, "held off after too many violations"))
                 return None
             peer.violations = 0
-        peer.state = State.GREETING
+        if not self.overlay.admits(peer_id):
+            self.refuse(peer_id, NOT_ALLOWED, now, out)
+            if outbound:
+                out.append(Disconnect(peer_id, NOT_ALLOWED))
+                return None
+            # Whoever dialled is told so when it asks for anything, and else has a greeting's time.
+        self._move(peer, State.GREETING)
         peer.met = False
         peer.outbound = outbound
+        peer.since = now
         peer.deadline = now + GREETING_SECONDS
+        self._trim(now, out)
         self._schedule(now, out)
         return peer
+
+    def restrict(self, allowed: Iterable[str], now: float, out: list[Output]) -> None:
+        """From now on talk to these only: let go of the others, and dial who is new among them."""
+        before, self.overlay = self.overlay, Overlay(allowed)
+        for peer in self.table.values():
+            if not self.overlay.admits(peer.id):
+                if peer.connected:
+                    out.append(Disconnect(peer.id, NOT_ALLOWED))
+            elif not before.admits(peer.id) and peer.violations < limits.VIOLATIONS:
+                self._roster.wait(peer, min(peer.next_dial, now))
+        self._schedule(now, out)
 
     def admit(self, peer_id: str) -> bool:
         """The peer's Hello was good; True when that is new."""
         peer = self.table.get(peer_id)
         if peer is None or peer.state is not State.GREETING:
             return False
-        peer.state = State.ADMITTED
+        self._move(peer, State.ADMITTED)
         peer.deadline = None
         peer.failures = 0
         peer.last_error = None
@@ -194,12 +276,20 @@ class Peers:
         if peer is None or peer.state is not State.ADMITTED or peer.met:
             return False
         peer.met = True
+        self._askable = None
         return True
 
     def on_dial_failed(self, peer_id: str, reason: str, now: float, out: list[Output]) -> None:
         """Nobody there; a dial that failed because the peer dialled first changes nothing."""
         peer = self.table.get(peer_id)
-        if peer is not None and peer.state is State.DIALING:
+        if peer is None or peer.state is not State.DIALING:
+            return
+        if reason.startswith("full"):
+            # No place here: nothing is known of the peer.
+            self._roster.wait(peer, now + FIRST_PAUSE)
+            self._move(peer, State.KNOWN)
+            self._schedule(now, out)
+        else:
             self.on_lost(peer_id, reason, now, out)
 
     def on_lost(self, peer_id: str, reason: str, now: float, out: list[Output]) -> None:
@@ -207,23 +297,23 @@ class Peers:
         peer = self.table.get(peer_id)
         if peer is None:
             return
-        if peer.state is State.ADMITTED:
+        if peer.state in (State.ADMITTED, State.CLOSING):
             peer.failures = 0
         else:
             peer.failures += 1
         peer.last_error = reason
-        peer.state = State.BACKING_OFF
         peer.deadline = None
         pause = min(FIRST_PAUSE * 2 ** min(peer.failures, 16), LONGEST_PAUSE)
         # Full jitter over half of the pause, so that a thousand peers do not redial in step.
         peer.next_dial = max(peer.next_dial, now + pause * self._rng.uniform(0.5, 1.0))
+        self._move(peer, State.BACKING_OFF)
         self._schedule(now, out)
 
     def hold_off(self, peer_id: str, reason: str, now: float, out: list[Output]) -> None:
         """Disconnect a peer that does not belong here and let it be for a while."""
         peer = self.table.get(peer_id)
         if peer is not None:
-            peer.next_dial = now + limits.HOLD_OFF_SECONDS
+            self._roster.wait(peer, now + limits.HOLD_OFF_SECONDS)
             peer.last_error = reason
         out.append(Disconnect(peer_id, reason))
 
@@ -258,19 +348,61 @@ class Peers:
         peer = self.table.get(peer_id)
         return peer is not None and peer.state is State.ADMITTED and peer.met
 
+    def used(self, peer_id: str, now: float) -> None:
+        """A peer was of use: its connection is worth more than those of others."""
+        peer = self.table.get(peer_id)
+        if peer is not None:
+            peer.useful = now
+
+    def doubt(self, peer_id: str) -> None:
+        """A peer does not answer: its connection is the first to go."""
+        peer = self.table.get(peer_id)
+        if peer is not None:
+            peer.useful = NEVER
+
     def reach(self, peer_id: str, now: float, out: list[Output]) -> bool:
         """See to it that a peer can be asked soon; False when there is no way, or it failed."""
         peer = self.table.get(peer_id)
         if peer is None or peer.violations >= limits.VIOLATIONS:
             return False
-        if self._dialable(peer):
-            if peer.failures or not self._room():
-                return False
-            peer.next_dial = min(peer.next_dial, now)
-            self._schedule(now, out)
-            return True
-        return peer.state in (State.DIALING, State.GREETING, State.ADMITTED)
+        if not self.overlay.admits(peer_id):
+            return False
+        if not self._dialable(peer):
+            return peer.state in (State.DIALING, State.GREETING, State.ADMITTED)
+        if peer.failures and peer.next_dial > now:
+            return False
+        if self._is_full(now) and not self._give_up_one(now, out, own=True):
+            return False
+        self._reaches.append((now + REACH_SECONDS, peer_id))
+        self._dial_reaches(now, out)
+        self._schedule(now, out)
+        return True
+
+    def _may_reach(self, now: float) -> bool:
+        """Whether somebody may be dialled who is waited for."""
+        return self._roster.count(State.DIALING) < REACHES_AT_ONCE and not self._is_full(now)
+
+    def _is_full(self, now: float) -> bool:
+        """Whether all places are taken, or about to be: whom a dial does not find soon it most
+        likely does not find at all."""
+        while self._dials and self._dials[0][0] + REACH_SECONDS <= now:
+            self._dials.popleft()
+        coming = sum(peer.state is State.DIALING for _, peer in self._dials)
+        return self._roster.count(*CONNECTED) + coming >= self._slots.limit
+
+    def _dial_reaches(self, now: float, out: list[Output]) -> None:
+        while self._reaches and (self._reaches[0][0] <= now or self._may_reach(now)):
+            until, peer_id = self._reaches.popleft()
+            peer = self.table.get(peer_id)
+            if until > now and peer is not None and self._dialable(peer):
+                self._dial(peer, now, out)
+
+    def connected(self) -> list[str]:
+        """The peers that have been let in, whether they are known to have done the same or not."""
+        return sorted(p.id for p in self._roster.of(State.ADMITTED))
 
     def admitted(self) -> list[str]:
         """The peers that can be asked, in a stable order."""
-        return sorted(p.id for p in self.table.values() if p.state is State.ADMITTED and p.met)
+        if self._askable is None:
+            self._askable = tuple(sorted(p.id for p in self._roster.of(State.ADMITTED) if p.met))
+        return list(self._askable)

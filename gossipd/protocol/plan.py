@@ -30,12 +30,55 @@ class Plan:
     lineage: dict[bytes, int]
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """What one lineage holds and others do not, by the examples behind it."""
+
+    examples: int
+    class_counts: tuple[int, ...] | None
+    """None where an author keeps its own secret."""
+    fresh: float
+    """Its share of all that its authors have taught this side."""
+    shared: tuple[int, ...] | None
+    """Class counts behind the rest of the lineage, which the others hold too."""
+
+
+def news(view: SwarmView, lineage: Lineage, others: Lineage) -> News:
+    """Every author weighs by its examples, and by the share of its steps that the others lack."""
+    new = known = 0.0
+    profile: list[float] = []
+    shared: list[float] = []
+    secret = False
+    for author in sorted(lineage):
+        examples = view.examples_of((author,))
+        counts = view.class_counts_of((author,))
+        part = max(lineage[author] - others.get(author, 0), 0) / lineage[author]
+        if part:
+            new += part * examples
+            known += examples
+            secret |= bool(examples) and counts is None
+        _add(profile, counts or (), part)
+        _add(shared, counts or (), 1.0 - part)
+    return News(
+        round(new),
+        None if secret or not any(profile) else tuple(map(round, profile)),
+        new / known if known else 1.0,
+        tuple(map(round, shared)) or None,
+    )
+
+
+def _add(total: list[float], counts: Sequence[int], part: float) -> None:
+    total += [0.0] * (len(counts) - len(total))
+    for index, count in enumerate(counts):
+        total[index] += part * count
+
+
 def side(
     view: SwarmView, base: Update, serving: Update | None, others: Sequence[Lineage]
 ) -> Offered:
     """A base in a merge with others, weighed by what only it has learnt."""
-    only = more_in(base.manifest.lineage, join(*others))
-    return Offered(base, serving, view.examples_of(only), view.class_counts_of(only))
+    only = news(view, base.manifest.lineage, join(*others))
+    return Offered(base, serving, only.examples, only.class_counts, only.fresh, only.shared)
 
 
 class Planner:
@@ -45,11 +88,14 @@ class Planner:
         self,
         view: SwarmView,
         own: Callable[[], tuple[Update | None, Update | None]],
+        guests: Callable[[], Sequence[tuple[Update, Update | None]]],
         is_here: Callable[[bytes], bool],
     ) -> None:
         self._view = view
         self._own = own
         """This node's base and serving model."""
+        self._guests = guests
+        """The same of islands that it has heard of."""
         self._is_here = is_here
 
     def plan(self, deliveries: Sequence[Delivery], chain: Update | None) -> Plan:
@@ -61,7 +107,8 @@ class Planner:
         learnt: list[Lineage] = [
             join(*(h.manifest.lineage for h in heads[model])) for model in sorted(heads)
         ]
-        bases = self._maximal(deliveries, join(*learnt))
+        chain = self._continued(chain)
+        bases = self._maximal(deliveries, join(*learnt), chain)
         lineages = [*learnt, *(base.manifest.lineage for base, _ in bases)]
 
         def others(index: int) -> list[Lineage]:
@@ -69,14 +116,14 @@ class Planner:
 
         return Plan(
             groups=tuple(
-                self._group(heads[model], learnt[index], others(index))
+                self._group(model, heads[model], learnt[index], others(index))
                 for index, model in enumerate(sorted(heads))
             ),
             offered=tuple(
                 side(self._view, base, serving, others(len(learnt) + index))
                 for index, (base, serving) in enumerate(bases)
             ),
-            serving=self._continued(chain),
+            serving=chain,
             lineage=join(*lineages),
         )
 
@@ -88,23 +135,33 @@ class Planner:
         behind = compare(own.manifest.lineage, chain.manifest.lineage) is Relation.BEHIND
         return own if behind else chain
 
-    def _group(self, heads: list[Update], learnt: Lineage, others: list[Lineage]) -> Group:
+    def _group(
+        self, model: bytes, heads: list[Update], learnt: Lineage, others: list[Lineage]
+    ) -> Group:
         view = self._view
-        weights = tuple(
-            view.examples_of((author_key(h.author, h.manifest.incarnation),)) for h in heads
+        authors = [(author_key(head.author, head.manifest.incarnation),) for head in heads]
+        only = news(view, learnt, join(*others))
+        return Group(
+            model,
+            tuple(heads),
+            tuple(map(view.examples_of, authors)),
+            tuple(map(view.class_counts_of, authors)),
+            only.examples,
+            only.class_counts,
+            only.fresh,
+            only.shared,
         )
-        only = more_in(learnt, join(*others))
-        return Group(tuple(heads), weights, view.examples_of(only), view.class_counts_of(only))
 
     def _maximal(
-        self, deliveries: Sequence[Delivery], whole: Lineage
+        self, deliveries: Sequence[Delivery], whole: Lineage, chain: Update | None
     ) -> list[tuple[Update, Update | None]]:
-        """The bases, the own one among them, that neither the groups nor another base contain."""
-        found = {d.base.manifest.model: (d.base, d.serving) for d in deliveries if d.base}
+        """The bases, the own one and islands' among them, that neither the groups nor another base
+        contain; with the serving models that the chain does not contain."""
+        found = {base.manifest.model: (base, serving) for base, serving in self._guests()}
+        found |= {d.base.manifest.model: (d.base, d.serving) for d in deliveries if d.base}
         base, serving = self._own()
         if base is not None:
-            island = self._view.fresh_share(whole, base.manifest.lineage) >= ISLAND_SHARE
-            found.setdefault(base.manifest.model, (base, serving if island else None))
+            found.setdefault(base.manifest.model, (base, serving))
         fresh = {
             model: pair for model, pair in found.items() if more_in(pair[0].manifest.lineage, whole)
         }
@@ -113,7 +170,19 @@ class Planner:
             for model, pair in sorted(fresh.items())
             if not any(_contains(other, pair[0]) for other, _ in fresh.values())
         ]
-        return [(b, s if s is not None and self._is_here(s.id) else None) for b, s in kept]
+        return [(base, self._beside(base, serving, chain)) for base, serving in kept]
+
+    def _beside(self, base: Update, serving: Update | None, chain: Update | None) -> Update | None:
+        """What the chain is merged with: an island's serving model, or the base in its place."""
+        done = {} if chain is None else chain.manifest.lineage
+        share = self._view.fresh_share
+        if share(done, base.manifest.lineage) < ISLAND_SHARE:
+            return None
+        if serving is None or not self._is_here(serving.id):
+            return base
+        # Made after the islands had met, it would count the chain's side once more.
+        mixed = bool(done) and share(serving.manifest.lineage, done) < ISLAND_SHARE
+        return base if mixed else serving
 
 
 def _contains(other: Update, base: Update) -> bool:

@@ -67,6 +67,10 @@ class Questions:
         out.append(Ask(peer, self._next, message))
         self._next += 1
 
+    def asked(self) -> set[str]:
+        """The peers that owe an answer."""
+        return {peer for peer, _ in self._open.values()}
+
     def is_open(self, peer: str, kind: type[Purpose]) -> bool:
         return any(p == peer and isinstance(purpose, kind) for p, purpose in self._open.values())
 

@@ -31,12 +31,18 @@ class TrainRound(Struct, frozen=True):
 class Group(Struct, frozen=True):
     """Heads that were trained from one model."""
 
+    model: bytes
+
     heads: tuple[Update, ...]
     weights: tuple[int, ...]
     """Examples behind each head."""
+    profiles: tuple[tuple[int, ...] | None, ...]
+    """Class counts behind each head; None where they are unknown or a regression."""
     examples: int
-    """Examples of the authors of whom only this side holds so many steps (see `events.Side`)."""
+    """Examples behind what only this side has learnt (see `averaging.concurrent.Side`)."""
     class_counts: tuple[int, ...] | None
+    fresh: float = 1.0
+    shared: tuple[int, ...] | None = None
 
 
 class Offered(Struct, frozen=True):
@@ -47,6 +53,8 @@ class Offered(Struct, frozen=True):
     """Its serving model, when it is an island's."""
     examples: int
     class_counts: tuple[int, ...] | None
+    fresh: float = 1.0
+    shared: tuple[int, ...] | None = None
 
 
 class Aggregate(Struct, frozen=True):
@@ -62,6 +70,17 @@ class Aggregate(Struct, frozen=True):
     offered: tuple[Offered, ...]
     serving: Update | None
     """The serving chain's last model: E <- .8 E + .2 M. None starts the chain with M."""
+    lineage: dict[bytes, int]
+
+
+class Blend(Struct, frozen=True):
+    """Merge the serving models of islands by the concurrent rule, pass the outcome through the gate
+    and publish it. Nothing is committed."""
+
+    ticket: int
+    round: int
+    sides: tuple[Offered, ...]
+    """Serving models, in the place of bases."""
     lineage: dict[bytes, int]
 
 
@@ -85,7 +104,7 @@ class SealSample(Struct, frozen=True):
     attempt: int
 
 
-RoundOutput = TrainRound | Aggregate | Adopt | SealSample
+RoundOutput = TrainRound | Aggregate | Blend | Adopt | SealSample
 
 # --- events: what happened -----------------------------------------------------------------------
 
@@ -101,6 +120,11 @@ class RoundTrained(Struct, frozen=True):
 class RoundAggregated(Struct, frozen=True):
     ticket: int
     base: Update
+    serving: Update
+
+
+class Blended(Struct, frozen=True):
+    ticket: int
     serving: Update
 
 
@@ -128,4 +152,6 @@ class Leaving(Struct, frozen=True):
     record: SignedRecord
 
 
-RoundEvent = RoundTrained | RoundAggregated | Adopted | SampleSealed | RoundWorkFailed | Leaving
+RoundEvent = (
+    RoundTrained | RoundAggregated | Blended | Adopted | SampleSealed | RoundWorkFailed | Leaving
+)

@@ -21,16 +21,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gossipd.protocol import aggregator, antientropy, handout, sampling, stall, trainer
+from gossipd.protocol import aggregator, antientropy, fetching, handout, sampling, stall, trainer
 from gossipd.protocol.activity import Activity
 from gossipd.protocol.aggregator import Aggregator
 from gossipd.protocol.bases import Bases
 from gossipd.protocol.courier import Courier
-from gossipd.protocol.events import Arrived, FetchFailed, Output, Report, Requested
+from gossipd.protocol.events import Arrived, FetchFailed, Fields, Output, Report, Requested
 from gossipd.protocol.fetching import Fetcher
 from gossipd.protocol.handout import Desk, Handout
 from gossipd.protocol.host import Host
 from gossipd.protocol.inbox import Inbox
+from gossipd.protocol.islands import Islands
 from gossipd.protocol.letters import Judge
 from gossipd.protocol.lineage import Lineage
 from gossipd.protocol.pace import Pace
@@ -39,6 +40,7 @@ from gossipd.protocol.proof import RoundClock
 from gossipd.protocol.pulls import Pulls
 from gossipd.protocol.round_events import (
     Adopted,
+    Blended,
     RoundAggregated,
     RoundTrained,
     RoundWorkFailed,
@@ -89,6 +91,8 @@ class Rounds:
         """The steps that a restored head claims."""
         self._active = 0
         """The last round in which this node took part or said that it is back."""
+        self._opening: Handout | None = None
+        """The round that this node last opened, rather than aggregated."""
         self._chains: dict[bytes, Update] = {}
         me, view, peers, questions = host.me, host.view, host.peers, host.questions
         work = self._work = Work()
@@ -96,12 +100,22 @@ class Rounds:
         self.activity.alone = not settings.exchange
         self.clock = RoundClock(view)
         self.pace = Pace()
-        self.fetcher = Fetcher(peers)
-        self.bases = Bases(view, work)
-        self._courier = Courier(view, peers, questions, self.activity, self.clock, self._progressed)
         self.sampler = Sampler(
             me, peers, self.activity, questions, self.pace, self._ping, self._on_pong
         )
+        self._courier = Courier(
+            view,
+            peers,
+            questions,
+            self.activity,
+            self.clock,
+            self._progressed,
+            lambda now: self._stall.told(now),
+            self.sampler.find,
+        )
+        self.fetcher = Fetcher(peers, self.pace, self.sampler.find)
+        self.bases = Bases(view, work)
+        self.islands = Islands(view, self.bases, self.pace, lambda: self.clock.proven)
         self._stall = StallRule(
             self.activity,
             self.sampler,
@@ -124,6 +138,7 @@ class Rounds:
             self._may_train,
             lambda: self.clock.proven,
             self._attempt,
+            peers.is_met,
             self._on_sealed,
         )
         self.trainer = Trainer(
@@ -139,11 +154,17 @@ class Rounds:
             self._deliver,
             self._check_aggregator,
             host.claim,
+            self.desk.look_ahead,
         )
         self.aggregator = Aggregator(
             settings.success_fraction,
             settings.round_seconds,
-            Planner(view, lambda: (self.bases.base, self.bases.serving), self.fetcher.holds),
+            Planner(
+                view,
+                lambda: (self.bases.base, self.bases.serving),
+                lambda: [(g.base, g.serving) for g in self.islands.guests],
+                self.fetcher.holds,
+            ),
             self.activity,
             self.fetcher,
             self.bases,
@@ -161,11 +182,13 @@ class Rounds:
             host.anti_entropy_seconds,
             host.genesis,
             self.bases,
+            self.islands,
             host.exchange,
             self.fetcher,
             judge,
             host.policy,
             view,
+            host.view_pulls,
             questions,
             host.rng,
             self._stall.is_quiet,
@@ -191,6 +214,7 @@ class Rounds:
         )
         self._timers: dict[str, Callable[[float, list[Output]], None]] = {
             sampling.TIMER: self.sampler.on_timer,
+            fetching.TIMER: self.fetcher.on_timer,
             trainer.TIMER: self.trainer.on_timer,
             aggregator.TIMER: self.aggregator.on_timer,
             handout.TIMER: self.desk.on_timer,
@@ -201,7 +225,7 @@ class Rounds:
     @property
     def handlers(self) -> dict[type[Any], Callable[[Any, float, list[Output]], None]]:
         """Events that go past the node's own way, which is gossip's."""
-        kinds = (Adopted, RoundAggregated, RoundTrained, SampleSealed, RoundWorkFailed)
+        kinds = (Adopted, Blended, RoundAggregated, RoundTrained, SampleSealed, RoundWorkFailed)
         return {
             Arrived: self.fetcher.on_arrived,
             FetchFailed: self.fetcher.on_failed,
@@ -265,6 +289,10 @@ class Rounds:
         task = self.trainer.task
         return () if task is None else task.sample.sample.peers
 
+    def companions(self) -> set[str]:
+        """With whom this node works on a round, or is about to."""
+        return self.trainer.companions | self.aggregator.companions | self.desk.companions
+
     # --- local events ----------------------------------------------------------------------------
 
     def restore(self, base: Update | None, serving: Update | None, own_steps: int) -> None:
@@ -298,6 +326,10 @@ class Rounds:
             self._courier.query(peer, now, out)
         self.sampler.on_met(peer, now, out)
 
+    def on_unreached(self, peer: str, now: float, out: list[Output]) -> None:
+        """There is no way to a peer just now."""
+        self.sampler.on_unreached(peer, now, out)
+
     def on_disconnected(self, peer: str, now: float, out: list[Output]) -> None:
         self.activity.disconnected(peer)
         self._courier.disconnected(peer)
@@ -324,6 +356,8 @@ class Rounds:
             self._host.signed(event.head)
         elif isinstance(event, RoundAggregated):
             self._host.signed(event.base)
+            self._host.signed(event.serving)
+        elif isinstance(event, Blended):
             self._host.signed(event.serving)
         self._work.ended(event, now, out)
 
@@ -365,8 +399,14 @@ class Rounds:
         if task.serving is not None:
             self._chains.clear()
             self._chains[task.sample.sample.model] = task.serving
-        fields: dict[str, str | int | float | bool | None]
-        fields = {"round": task.round, "role": "trainer", "sender": task.sender}
+            self.pulls.heard(task.serving)
+            self.pulls.handed_out(task.sender, task.serving, now, out)
+        fields: Fields = {
+            "round": task.round,
+            "role": "trainer",
+            "sample": task.sample.sample.peers,
+            "aggregator": task.sender,
+        }
         out.append(Report("round-started", fields))
         self.trainer.begin(task, self._may_train(), now, out)
 
@@ -397,7 +437,7 @@ class Rounds:
     ) -> None:
         if peer == self._host.me:
             query = RoundQuery(round=0, sample=sample, about="training")
-            told(self._inbox.state_of(query), now, out)
+            told(self._inbox.state_of(peer, query, now, out), now, out)
         else:
             self._courier.check("training", peer, sample, told, now, out)
 
@@ -405,6 +445,8 @@ class Rounds:
         self, ready: Handout, sample: SignedSample, now: float, out: list[Output]
     ) -> None:
         """The sample is signed: to everybody in it."""
+        if ready is self._opening:
+            out.append(Report("round-opened", {"round": ready.round}))
         for peer in sample.sample.peers:
             if peer != self._host.me:
                 self._courier.aggregated(peer, ready, sample, now, out)
@@ -417,8 +459,7 @@ class Rounds:
 
     def _open(self, now: float, out: list[Output]) -> None:
         """Nobody else does: the next round begins with what this node stands on."""
-        out.append(Report("round-opened", {"round": self.clock.next}))
-        ready = self.desk.prepare(self.clock.next, now, now, out)
+        ready = self._opening = self.desk.prepare(self.clock.next, now, now, out)
         self.desk.ready(ready, self.bases.base, self.bases.serving, now, out)
 
     def _progressed(self, now: float, out: list[Output]) -> None:

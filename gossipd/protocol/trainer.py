@@ -88,6 +88,7 @@ class Trainer:
         send: Callable[[str, Delivery, Told, float, list[Output]], None],
         check: Callable[[str, bytes, Told, float, list[Output]], None],
         claim: Callable[[SignedClaim], None],
+        look_ahead: Callable[[int, float, list[Output]], None],
     ) -> None:
         self._me = me
         self._steps = steps
@@ -104,6 +105,8 @@ class Trainer:
         """Ask an aggregator what became of a sample's work."""
         self._claim = claim
         """Stand by the steps of work that is used."""
+        self._look_ahead = look_ahead
+        """Meet a round's sample."""
         self._search: _Search | None = None
         self.since = -math.inf
         """When the current task began."""
@@ -125,6 +128,13 @@ class Trainer:
         """Who has this node's work."""
         return () if self._search is None else tuple(self._search.targets)
 
+    @property
+    def companions(self) -> set[str]:
+        """The sample that it works in, and who has its work."""
+        if self.task is None or self.phase is Phase.IDLE:
+            return set()
+        return {*self.task.sample.sample.peers, self.task.sender, *self.aggregators}
+
     def works_in(self, sample: bytes) -> bool:
         """Whether a sample's aggregator may still expect something from here."""
         return (
@@ -141,6 +151,7 @@ class Trainer:
         self.task = task
         self.since = now
         self.phase = Phase.PREPARING
+        self._meet_aggregators(task, now, out)
         if not available:
             self._decline("unavailable", now, out)
         elif task.model is None:
@@ -148,6 +159,15 @@ class Trainer:
         else:
             sources = (task.sender, *task.sample.sample.peers)
             self._fetcher.get(task.model, sources, partial(self._fetched, task), now, out)
+
+    def _meet_aggregators(self, task: Task, now: float, out: list[Output]) -> None:
+        """While it trains; and who is likely to be one of them meets the next sample."""
+        members = self._activity.sort(task.sample.sample.peers, task.round + 1)
+        aggregators = [p for p in members if self._trusts(p)][: self._aggregators]
+        if self._me in aggregators:
+            self._look_ahead(task.round + 1, now, out)
+        else:
+            self._sampler.warm(aggregators, now, out)
 
     def _judge_sender(self, task: Task) -> None:
         """Whether whoever had this node's work hands out a round without it."""
@@ -249,7 +269,7 @@ class Trainer:
         candidates = [p for p in (*members, *rest) if p not in search.failed]
         candidates.sort(key=lambda p: not self._trusts(p))
         search.draw = self._sampler.draw(
-            candidates, self._aggregators, partial(self._found, search), now, out
+            candidates, self._aggregators, partial(self._found, search), now, out, strict=True
         )
 
     def _found(
@@ -261,14 +281,17 @@ class Trainer:
             self.finish(out)
             return
         self.phase = Phase.WAITING
-        until = now + 2.0 * self._pace.aggregation_seconds + CHECK_SECONDS[1]
-        search.targets = {peer: _Target(until) for peer in peers}
+        search.targets = {peer: _Target(self._until(now)) for peer in peers}
         search.pause = CHECK_SECONDS[0]
         self._await_check(search, now, out)
         for peer in peers:
             # What is said of the one before may have changed who it is that waits.
             if self._search is search and peer in search.targets:
                 self._hand(search, peer, now, out)
+
+    def _until(self, now: float) -> float:
+        """How long an aggregator that begins now may take."""
+        return now + 2.0 * self._pace.aggregation_seconds + CHECK_SECONDS[1]
 
     def _await_check(self, search: _Search, now: float, out: list[Output]) -> None:
         out.append(SetTimer(TIMER, now + max(search.pause, self._pace.ping_seconds)))
@@ -329,6 +352,22 @@ class Trainer:
         if not search.targets:
             out.append(Report("aggregator-lost", {"round": search.delivery.round, "peer": peer}))
             self._seek(search, now, out)
+
+    def reports_to(self, peer: str, sample: bytes, now: float, out: list[Output]) -> bool:
+        """Whether an aggregator that asks may still expect something from here.
+
+        Trainers may find different aggregators, when one cannot reach the first in time. Whoever
+        comes first in the order gets the work of all, as soon as it asks for it.
+        """
+        if not self.works_in(sample):
+            return False
+        search = self._search
+        if search is not None and self.phase is Phase.WAITING and peer not in search.targets:
+            order = self._activity.sort([peer, *search.targets], search.delivery.round)
+            if len(search.targets) == 1 and order[0] == peer:
+                search.targets = {peer: _Target(self._until(now))}
+                self._hand(search, peer, now, out)
+        return True
 
     # --- ends ------------------------------------------------------------------------------------
 

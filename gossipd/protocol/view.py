@@ -5,20 +5,36 @@ the highest (incarnation, seq) record and the highest step claim stay. MoDeST's 
 activity record ride on the same entries.
 """
 
+import hashlib
 import statistics
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from gossipd.protocol.changes import Changes
 from gossipd.protocol.lineage import Lineage
+from gossipd.protocol.membership import Members
 from gossipd.wire import limits
 from gossipd.wire.identifiers import author_key
-from gossipd.wire.messages import SignedClaim, SignedRecord, View, ViewSync
+from gossipd.wire.messages import SignedClaim, SignedRecord, Update, View, ViewSync
 
 CLAIMS_BYTES = limits.MESSAGE_BYTES // 2
 RECORDS_BYTES = limits.MESSAGE_BYTES // 4
 """What claims and records may take up of one message; the rest is for a manifest and framing."""
 
 
-def _fitting(envelopes: Iterable[bytes], count: int, budget: int) -> tuple[bytes, ...]:
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far two views have told each other everything."""
+
+    theirs: int
+    """Revision of the other one's."""
+    own: int
+
+
+def _fitting(envelopes: list[bytes], count: int, budget: int) -> tuple[bytes, ...]:
     """As many of the first as fit; what does not fit this time is still news the next."""
     fitting: list[bytes] = []
     for envelope in envelopes:
@@ -29,20 +45,35 @@ def _fitting(envelopes: Iterable[bytes], count: int, budget: int) -> tuple[bytes
     return tuple(fitting)
 
 
-class SwarmView:
-    """Records and claims by author key, bounded by `limits.AUTHORS`."""
+def _summand(author: bytes, seq: int) -> int:
+    state = hashlib.blake2b(author + seq.to_bytes(8, "big"), digest_size=16)
+    return int.from_bytes(state.digest(), "big")
 
-    def __init__(self) -> None:
+
+class SwarmView:
+    """Records and claims by author key, bounded by `limits.AUTHORS`; in a closed swarm only those
+    of authors whom its founder has let in at some time."""
+
+    def __init__(self, members: Members | None = None) -> None:
+        self.members = members or Members()
         self._records: dict[bytes, SignedRecord] = {}
         self._newest: dict[str, bytes] = {}
         self._claims: dict[bytes, SignedClaim] = {}
+        self._sum = 0
+        """Of all records: see `ViewSync.sum`."""
+        self._changes: Changes[str | bytes] = Changes()
+        """Peers whose record, and authors whose claim, has changed."""
         self._told: dict[str, dict[bytes, int]] = {}
+        self._told_all: dict[str, int] = {}
+        """Peer -> the revision of this view that it has been told everything of."""
         self._cap: int | None = None
 
     # --- merging -------------------------------------------------------------------------------
 
     def add_record(self, signed: SignedRecord) -> bool:
         """Take a record; True when it is news. Older ones and overflow change nothing."""
+        if not self.members.admits_record(signed):
+            return False
         author = author_key(signed.author, signed.record.incarnation)
         known_author = self._newest.get(signed.author)
         if known_author is None:
@@ -52,23 +83,32 @@ class SwarmView:
             known = self._records[known_author].record
             if (signed.record.incarnation, signed.record.seq) <= (known.incarnation, known.seq):
                 return False
+            self._sum -= _summand(known_author, known.seq)
             # An older incarnation's examples still stand behind lineages that hold its steps, but
             # the author is one person with one data set: only the newest record counts.
             del self._records[known_author]
+        if signed.membership is not None:
+            self.members.learn(signed.membership)
         self._cap = None
+        self._sum += _summand(author, signed.record.seq)
         self._records[author] = signed
         self._newest[signed.author] = author
+        self._changes.add(signed.author)
         return True
 
     def add_claim(self, signed: SignedClaim) -> bool:
-        """Take a step claim; True when it is higher than the known one."""
+        """Take a step claim; True when it is higher than the known one. One of no steps says
+        nothing: no lineage has such an entry."""
         author = author_key(signed.author, signed.claim.incarnation)
         known = self._claims.get(author)
-        if known is None and self.is_full:
+        if known is None and not (
+            self.has_room_for(author) and self.members.vouches(signed.author)
+        ):
             return False
-        if known is not None and signed.claim.steps <= known.claim.steps:
+        if signed.claim.steps <= (0 if known is None else known.claim.steps):
             return False
         self._claims[author] = signed
+        self._changes.add(author)
         return True
 
     # --- asking --------------------------------------------------------------------------------
@@ -86,6 +126,11 @@ class SwarmView:
         signed = self._records.get(author)
         return None if signed is None else signed.author
 
+    @property
+    def size(self) -> int:
+        """Peers whose record is known."""
+        return len(self._newest)
+
     def records(self) -> Iterator[SignedRecord]:
         return iter(self._records.values())
 
@@ -95,9 +140,11 @@ class SwarmView:
     @property
     def is_full(self) -> bool:
         """Whether no new author can be taken; nothing is folded, that would break comparison."""
-        return len(self._claims) >= limits.AUTHORS
+        return max(len(self._newest), len(self._claims)) >= limits.AUTHORS
 
     def has_room_for(self, author: bytes) -> bool:
+        if author in self._records:
+            return author in self._claims or len(self._claims) < limits.AUTHORS
         return author in self._claims or not self.is_full
 
     def steps_of(self, author: bytes) -> int:
@@ -113,6 +160,15 @@ class SwarmView:
     def unproven(self, lineage: Lineage) -> tuple[bytes, ...]:
         """Entries above what their author is known to have signed: a claim is not trust."""
         return tuple(sorted(a for a, steps in lineage.items() if steps > self.steps_of(a)))
+
+    def missing(self, update: Update) -> tuple[bytes, ...]:
+        """Whose claims, or whose record, must be seen before an update may be used: unproven
+        entries of its lineage, and its author as long as nobody has vouched for it."""
+        missing = self.unproven(update.manifest.lineage)
+        if self.members.vouches(update.author):
+            return missing
+        author = author_key(update.author, update.manifest.incarnation)
+        return tuple(sorted({*missing, author}))
 
     def examples_of(self, authors: Iterable[bytes]) -> int:
         """Examples that these authors announce, each capped at 10 times the swarm's median.
@@ -163,32 +219,86 @@ class SwarmView:
 
     # --- exchanging ----------------------------------------------------------------------------
 
-    def question(self, only: tuple[bytes, ...] = ()) -> ViewSync:
-        """What to ask a peer: everything newer than this, or newer claims of a few authors."""
-        wanted = set(only)
-        records = {a: s.record.seq for a, s in self._records.items() if not only or a in wanted}
-        claims = {a: s.claim.steps for a, s in self._claims.items() if not only or a in wanted}
-        return ViewSync(records=records, claims=claims, only=only)
+    @property
+    def revision(self) -> int:
+        """Counts every change of this view in this life."""
+        return self._changes.revision
 
-    def answer(self, question: ViewSync) -> View:
+    def question(
+        self,
+        only: tuple[bytes, ...] = (),
+        *,
+        since: Mark | None = None,
+        summed: bool = False,
+    ) -> ViewSync:
+        """What to ask a peer: everything newer than what is known here, or newer claims of a few
+        authors; `since`: what has changed there since then, but for what has changed here;
+        `summed`: all claims, but records only if they are the same as here."""
+        if only:
+            records = {a: self._records[a].record.seq for a in only if a in self._records}
+            claims = {a: self._claims[a].claim.steps for a in only if a in self._claims}
+            return ViewSync(records=records, claims=claims, only=only)
+        if since is None:
+            claims = {a: s.claim.steps for a, s in self._claims.items()}
+            if summed:
+                return ViewSync(claims=claims, sum=self._sum_bytes)
+            records = {a: s.record.seq for a, s in self._records.items()}
+            return ViewSync(records=records, claims=claims)
+        records, claims = {}, {}
+        for key in self._changes.since(since.own):
+            if isinstance(key, str):
+                author = self._newest[key]
+                records[author] = self._records[author].record.seq
+            else:
+                claims[key] = self._claims[key].claim.steps
+        return ViewSync(records=records, claims=claims, since=since.theirs)
+
+    @property
+    def _sum_bytes(self) -> bytes:
+        return (self._sum % 2**128).to_bytes(16, "big")
+
+    def answer(self, question: ViewSync, asker: str = "") -> View:
         """What the asker does not know yet, at most one message full."""
-        wanted = set(question.only)
-        claims = (
-            signed.envelope
-            for author, signed in self._claims.items()
-            if (not wanted or author in wanted)
-            and signed.claim.steps > question.claims.get(author, -1)
-        )
-        records = (
-            signed.envelope
-            for author, signed in self._records.items()
-            if (not wanted or author in wanted)
-            and signed.record.seq > question.records.get(author, -1)
-        )
+        known_records, known_claims = self._asked_for(question)
+        seqs, steps = question.records, question.claims
+        records = [s.envelope for a, s in known_records if s.record.seq > seqs.get(a, -1)]
+        claims = [s.envelope for a, s in known_claims if s.claim.steps > steps.get(a, 0)]
         # Each has its own share of the message, so that none keeps the other from spreading.
-        return View(
+        view = View(
             records=_fitting(records, limits.RECORDS_PER_MESSAGE, RECORDS_BYTES),
             claims=_fitting(claims, limits.CLAIMS_PER_MESSAGE, CLAIMS_BYTES),
+        )
+        complete = len(view.records) == len(records) and len(view.claims) == len(claims)
+        complete = complete and question.sum in (UNSET, self._sum_bytes)
+        if question.only or not complete:
+            return view
+        if asker:
+            self._told_all[asker] = self.revision
+            self._told.pop(asker, None)
+        return replace(view, upto=self.revision)
+
+    def _asked_for(
+        self, question: ViewSync
+    ) -> tuple[Iterable[tuple[bytes, SignedRecord]], Iterable[tuple[bytes, SignedClaim]]]:
+        """What is known of what a question is about, by author."""
+        if question.only:
+            authors = [a for a in dict.fromkeys(question.only) if a in self._claims]
+            # The record goes with a claim of whatever incarnation: it says that its author belongs.
+            peers = [self._claims[author].author for author in authors]
+            records = {*question.only, *(self._newest[p] for p in peers if p in self._newest)}
+            return (
+                [(a, self._records[a]) for a in sorted(records) if a in self._records],
+                [(a, self._claims[a]) for a in authors],
+            )
+        if question.sum is not UNSET:
+            return (), self._claims.items()
+        if question.since is UNSET:
+            return self._records.items(), self._claims.items()
+        changed = self._changes.since(question.since)
+        newest = [self._newest[key] for key in changed if isinstance(key, str)]
+        return (
+            [(a, self._records[a]) for a in newest],
+            [(key, self._claims[key]) for key in changed if isinstance(key, bytes)],
         )
 
     # --- differences: which claims a peer has not had from here or sent here ---------------------
@@ -202,7 +312,7 @@ class SwarmView:
         told = self._told.setdefault(peer, {})
         proofs: list[bytes] = []
         size = 0
-        for author in lineage:
+        for author in self._changed_for(peer, lineage):
             claim = self._claims.get(author)
             if claim is None or claim.claim.steps <= told.get(author, 0):
                 continue
@@ -212,6 +322,15 @@ class SwarmView:
             told[author] = claim.claim.steps
             proofs.append(claim.envelope)
         return tuple(proofs)
+
+    def _changed_for(self, peer: str, lineage: Lineage) -> Iterable[bytes]:
+        """The authors of a lineage whose claims have changed since `peer` was told everything."""
+        since = self._told_all.get(peer)
+        if since is None:
+            return lineage
+        return (
+            key for key in self._changes.since(since) if isinstance(key, bytes) and key in lineage
+        )
 
     def heard_from(self, peer: str, claim: SignedClaim) -> None:
         """`peer` sent this claim, so it need not be told."""
@@ -224,3 +343,4 @@ class SwarmView:
     def disconnected(self, peer: str) -> None:
         """What a peer held before it went is not relied on when it returns."""
         self._told.pop(peer, None)
+        self._told_all.pop(peer, None)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from gossipd.protocol.events import Output
 from gossipd.protocol.round_events import (
     Adopted,
+    Blended,
     RoundAggregated,
     RoundOutput,
     RoundTrained,
@@ -12,7 +13,7 @@ from gossipd.protocol.round_events import (
     SampleSealed,
 )
 
-Ended = Adopted | RoundAggregated | RoundTrained | RoundWorkFailed | SampleSealed
+Ended = Adopted | Blended | RoundAggregated | RoundTrained | RoundWorkFailed | SampleSealed
 Then = Callable[[Ended, float, list[Output]], None]
 
 

@@ -21,11 +21,12 @@ from gossipd.runtime.documents import Documents
 from gossipd.runtime.engine import Engine, Log
 from gossipd.runtime.inbound import Inbound
 from gossipd.runtime.models import Models
+from gossipd.runtime.opened import Opened
 from gossipd.runtime.outbound import Identifiers, Outbound
 from gossipd.runtime.ports import Clock, Compute, Learner, Store, StoredModel
 from gossipd.runtime.round_work import RoundWork
 from gossipd.runtime.waits import Waits
-from gossipd.tensors.codecs import body_size, names
+from gossipd.tensors.codecs import body_sizes, names
 from gossipd.wire.envelope import Signer
 from gossipd.wire.identifiers import digest, peer_id_of
 from gossipd.wire.messages import SignedRecord
@@ -47,6 +48,12 @@ class Ports:
     rng: Random
     report: Callable[[str, dict[str, Any]], None]
     log: Log
+    keep_revocations: Callable[[Sequence[bytes]], None] = lambda envelopes: None
+    """Write down who was shut out of a closed swarm, for the next life's `Options`."""
+    saves_swarm: bool = True
+    """Whether what is known of the swarm is written down with every merged model."""
+    opened: Opened | None = None
+    """What has been checked already, shared by nodes of one process; None: a cache of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +74,14 @@ class Options:
     request_timeout: float
     dial_timeout: float
     progress_timeout: float
+    allow: tuple[str, ...] = ()
+    """The only peers to talk to; empty: everybody."""
     rounds: RoundSettings | None = None
     """None: the asynchronous way, `gossip`."""
+    membership: bytes = b""
+    """This node's own, signed by the founder of a closed swarm, which then is `swarm`."""
+    revocations: tuple[bytes, ...] = ()
+    """Those that were kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +137,7 @@ def assemble(ports: Ports, options: Options) -> Parts:
         task=task,
         layout=layout.hash,
         genesis=models.genesis_hash,
+        mode="gossip" if options.rounds is None else "rounds",
         agent=options.agent,
     )
     peer_id = peer_id_of(ports.signer.public_key)
@@ -132,7 +146,9 @@ def assemble(ports: Ports, options: Options) -> Parts:
         ports.signer,
         store.incarnation(),
         ReservedCounter(store, "seq", COUNTER_BLOCK),
+        ports.opened,
     )
+    documents.membership = options.membership
     steps = ReservedCounter(store, "steps", COUNTER_BLOCK)
     outbound = Outbound(
         identifiers=Identifiers(swarm.id, task, peer_id, (learner.task,)),
@@ -144,7 +160,7 @@ def assemble(ports: Ports, options: Options) -> Parts:
         clock=ports.clock,
         steps=steps,
         serving_decay=options.serving_decay,
-        snapshot=lambda: state.snapshot(node, ports.transport.addresses),
+        snapshot=lambda: state.snapshot(node, ports.transport.port) if ports.saves_swarm else None,
     )
     inbound = Inbound(
         transport=ports.transport,
@@ -169,12 +185,17 @@ def assemble(ports: Ports, options: Options) -> Parts:
                 parameters=layout.parameters,
                 genesis=models.genesis_hash,
                 codecs=frozenset(names()),
-                body_sizes={name: body_size(name, layout) for name in names()},
+                body_sizes={name: body_sizes(name, layout) for name in names()},
             ),
             gossip=options.gossip,
             anti_entropy_seconds=options.anti_entropy_seconds,
             max_connections=options.max_connections,
+            allow=options.allow,
             rounds=options.rounds,
+            membership=documents.open_membership(options.membership)
+            if options.membership
+            else None,
+            revocations=tuple(map(documents.open_revocation, options.revocations)),
         ),
         ports.rng,
     )
@@ -205,6 +226,7 @@ def assemble(ports: Ports, options: Options) -> Parts:
         clock=ports.clock,
         waits=waits,
         report=ports.report,
+        keep_revocations=ports.keep_revocations,
         log=ports.log,
         request_timeout=options.request_timeout,
         dial_timeout=options.dial_timeout,

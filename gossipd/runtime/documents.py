@@ -1,16 +1,13 @@
-"""Signing what this node says and checking what others have signed.
+"""Signing what this node says and checking what others have signed."""
 
-Opening a document costs a signature check, so what was opened before is remembered by its bytes:
-claims and records pass by many times on their way through a swarm.
-"""
-
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
+
+from msgspec import UNSET
 
 from gossipd.protocol.events import SignedDocument
 from gossipd.runtime.counters import ReservedCounter
+from gossipd.runtime.opened import Opened
 from gossipd.wire import envelope
 from gossipd.wire.envelope import Signer
 from gossipd.wire.framing import decode_request, decode_response
@@ -25,11 +22,14 @@ from gossipd.wire.messages import (
     PeerRecord,
     Request,
     Response,
+    Revocations,
     RoundProof,
     Sample,
     SignedClaim,
+    SignedMembership,
     SignedParticipation,
     SignedRecord,
+    SignedRevocation,
     SignedSample,
     StepClaim,
     Trained,
@@ -37,26 +37,37 @@ from gossipd.wire.messages import (
     View,
 )
 
-REMEMBERED = 8192
-"""Opened documents kept: enough for some thousand peers."""
-REMEMBERED_BYTES = 4096
-"""Longest document that is kept: records and claims, not manifests, which are opened once."""
-
-S = TypeVar("S", SignedRecord, SignedClaim, Update, SignedSample, SignedParticipation)
+S = TypeVar(
+    "S",
+    SignedRecord,
+    SignedClaim,
+    Update,
+    SignedSample,
+    SignedParticipation,
+    SignedMembership,
+    SignedRevocation,
+)
 
 
 class Documents:
     """One node's signing desk."""
 
     def __init__(
-        self, swarm: bytes, signer: Signer, incarnation: int, seq: ReservedCounter
+        self,
+        swarm: bytes,
+        signer: Signer,
+        incarnation: int,
+        seq: ReservedCounter,
+        opened: Opened | None = None,
     ) -> None:
+        """`opened`: what is shared with others; None for a cache of its own."""
         self._swarm = swarm
         self._signer = signer
         self._seq = seq
         self.incarnation = incarnation
-        self._opened: OrderedDict[tuple[bytes, object], Any] = OrderedDict()
-        self._lock = threading.Lock()
+        self.membership = b""
+        """This node's own, which its records show; empty in an open swarm."""
+        self._opened = Opened() if opened is None else opened
 
     # --- signing ---------------------------------------------------------------------------------
 
@@ -78,6 +89,7 @@ class Documents:
             examples=examples,
             class_counts=class_counts,
             event=event,
+            membership=self.membership or UNSET,
         )
         return self._reopen(envelope.seal(record, self._swarm, self._signer), envelope.open_record)
 
@@ -102,14 +114,19 @@ class Documents:
 
     # --- opening ---------------------------------------------------------------------------------
 
-    def open_request(self, payload: bytes) -> tuple[Request, tuple[SignedDocument, ...]]:
-        """A peer's request and the documents in it. WireError when anything of it is not right."""
+    def open_request(
+        self, payload: bytes, may_read: Callable[[Request], bool] = lambda message: True
+    ) -> tuple[Request, tuple[SignedDocument, ...]]:
+        """A peer's request and the documents in it, none when `may_read` says that they are not to
+        be looked at. WireError when anything of it is not right."""
         message = decode_request(payload)
-        return message, self._documents(message)
+        return message, self._documents(message) if may_read(message) else ()
 
-    def open_response(self, payload: bytes) -> tuple[Response, tuple[SignedDocument, ...]]:
+    def open_response(
+        self, payload: bytes, may_read: Callable[[Response], bool] = lambda message: True
+    ) -> tuple[Response, tuple[SignedDocument, ...]]:
         message = decode_response(payload)
-        return message, self._documents(message)
+        return message, self._documents(message) if may_read(message) else ()
 
     def open_manifest(self, sealed: bytes) -> Update:
         return self._reopen(sealed, envelope.open_manifest)
@@ -120,6 +137,12 @@ class Documents:
     def open_claim(self, sealed: bytes) -> SignedClaim:
         return self._reopen(sealed, envelope.open_claim)
 
+    def open_membership(self, sealed: bytes) -> SignedMembership:
+        return self._reopen(sealed, envelope.open_membership)
+
+    def open_revocation(self, sealed: bytes) -> SignedRevocation:
+        return self._reopen(sealed, envelope.open_revocation)
+
     def open_proof(self, sealed: tuple[bytes, ...]) -> tuple[SignedDocument, ...]:
         """The proof of a round, as it was saved."""
         return self._proof(*sealed) if sealed else ()
@@ -129,7 +152,11 @@ class Documents:
             if message.swarm != self._swarm or message.version != VERSION:
                 # Signed for another swarm or by other rules: the core says so in words.
                 return ()
+            if not (message.record or message.claim):
+                return ()  # left out, as the dialler does in a closed swarm
             return (self.open_record(message.record), self.open_claim(message.claim))
+        if isinstance(message, Revocations):
+            return tuple(self.open_revocation(sealed) for sealed in message.revocations)
         if isinstance(message, Offer):
             claims = [self.open_claim(sealed) for sealed in message.claims]
             return (*claims, *(self.open_manifest(sealed) for sealed in message.manifests))
@@ -162,13 +189,4 @@ class Documents:
         return tuple(opened)
 
     def _reopen(self, sealed: bytes, open_it: Callable[[bytes, bytes], S]) -> S:
-        known: S | None = self._opened.get((sealed, open_it))
-        if known is None:
-            known = open_it(sealed, self._swarm)
-            if len(sealed) > REMEMBERED_BYTES:
-                return known
-            with self._lock:
-                self._opened[sealed, open_it] = known
-                if len(self._opened) > REMEMBERED:
-                    self._opened.popitem(last=False)
-        return known
+        return self._opened.get(sealed, self._swarm, open_it)

@@ -14,6 +14,7 @@ from gossipd.network.interface import Handlers, NetworkError, Transport
 from gossipd.protocol import events, round_events
 from gossipd.protocol.events import Event, Output
 from gossipd.protocol.node import Node
+from gossipd.protocol.overlay import REFUSED
 from gossipd.runtime.documents import Documents
 from gossipd.runtime.inbound import Inbound
 from gossipd.runtime.outbound import Outbound
@@ -56,6 +57,7 @@ class Engine:
         clock: Clock,
         waits: Waits,
         report: Callable[[str, dict[str, Any]], None],
+        keep_revocations: Callable[[Sequence[bytes]], None],
         log: Log,
         request_timeout: float,
         dial_timeout: float,
@@ -80,7 +82,7 @@ class Engine:
         self._draining = False
         self._stopping = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
         self._answers: dict[int, asyncio.Future[AnyMessage]] = {}
         self._next_token = 0
         self._do: dict[type[Any], Callable[[Any], None]] = {
@@ -106,6 +108,7 @@ class Engine:
             ),
             events.Remember: lambda o: self._store.save_peer(o.peer, o.addresses, o.record),
             events.Forget: lambda o: self._store.forget_peer(o.peer),
+            events.KeepRevocations: lambda o: keep_revocations(o.envelopes),
             events.KeepEvidence: lambda o: self._store.append_evidence(o.peer, o.first, o.second),
             events.Report: lambda o: self._report(o.kind, o.fields),
         }
@@ -123,6 +126,7 @@ class Engine:
         return {
             round_events.TrainRound: spawn("train", work.train),
             round_events.Aggregate: spawn("aggregate", work.aggregate),
+            round_events.Blend: spawn("blend", work.blend),
             round_events.Adopt: spawn("adopt", work.adopt),
             round_events.SealSample: lambda o: self.feed(work.seal(o)),
         }
@@ -131,6 +135,7 @@ class Engine:
 
     async def start(self, started: Callable[[Sequence[str]], events.Started]) -> None:
         """Listen, then begin. `started` makes the first event of the addresses listened on."""
+        self.feed(events.ClockRead(self._clock.wall()))
         await self._transport.start(
             Handlers(
                 connected=lambda p, a, out: self.feed(events.Connected(p, a, out)),
@@ -148,7 +153,7 @@ class Engine:
         """Feed a last event, and give what it makes the node say at most so long to be said."""
         before = set(self._tasks)
         self.feed(event)
-        said = self._tasks - before
+        said = [task for task in self._tasks if task not in before]
         if said:
             await asyncio.wait(said, timeout=seconds)
 
@@ -204,8 +209,8 @@ class Engine:
     ) -> None:
         """Run `work` beside the loop; feed the event it ends in, or `otherwise` if it breaks."""
         task = asyncio.create_task(self._guard(name, work, otherwise), name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
 
     async def _guard(
         self, name: str, work: Coroutine[Any, Any, Event | None], otherwise: Event | None
@@ -274,7 +279,9 @@ class Engine:
                         peer, encode_message(output.message), self._request_timeout
                     ),
                 )
-                message, documents = self._documents.open_response(payload)
+                message, documents = self._documents.open_response(
+                    payload, lambda said: self.node.may_read(peer, said, self._clock.now())
+                )
             except NetworkError as error:
                 return events.RequestFailed(peer, number, error.reason)
             except TimeoutError:
@@ -289,8 +296,12 @@ class Engine:
 
     async def _on_request(self, peer: str, payload: bytes) -> bytes:
         """A peer's request: checked, put to the core, answered within a deadline."""
+        if not self.node.peers.overlay.admits(peer):
+            return encode_message(REFUSED)
         try:
-            message, documents = self._documents.open_request(payload)
+            message, documents = self._documents.open_request(
+                payload, lambda said: self.node.may_read(peer, said, self._clock.now())
+            )
         except WireError as error:
             self._log.info("bad request", peer=peer, reason=error.reason, detail=error.detail)
             self.feed(events.Misbehaved(peer, error.reason))
@@ -300,7 +311,10 @@ class Engine:
         self._answers[token] = answer
         try:
             self.feed(events.Requested(peer, token, message, documents))
-            return encode_message(await asyncio.wait_for(answer, ANSWER_SECONDS))
+            if not answer.done():
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await answer
+            return encode_message(answer.result())
         except TimeoutError:
             self.errors["answer-timeout"] += 1
             return encode_message(Refused(code="busy", reason="no answer in time"))

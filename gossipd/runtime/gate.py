@@ -19,15 +19,20 @@ import math
 from gossipd.runtime.ports import Evaluation
 
 
-def refusal(candidate: Evaluation, own: Evaluation, guess: float) -> str | None:
+def refusal(candidate: Evaluation, own: Evaluation | None, guess: float) -> str | None:
     """Why the candidate must not be taken; None when it may, and when nothing is held out.
 
+    `own`: None for the task's initial model. It may do better than a guess by chance, and what has
+    been learnt in a round or two worse; but nothing is lost with it, and a swarm that kept it would
+    begin again for ever.
     `guess`: the loss of a uniform guess among the known classes.
     """
-    if candidate.examples == 0 or candidate.known_loss is None or own.known_loss is None:
+    if candidate.examples == 0 or candidate.known_loss is None:
         return None
     if not math.isfinite(candidate.loss):
         return "loss is not finite"
+    if own is None or own.known_loss is None:
+        return None
     if candidate.known_loss > guess >= own.known_loss:
         return f"loss {candidate.known_loss:.3g} is worse than a guess ({guess:.3g})"
     return None

@@ -59,7 +59,7 @@ class Outbound:
         clock: Clock,
         steps: ReservedCounter,
         serving_decay: float,
-        snapshot: Callable[[], bytes],
+        snapshot: Callable[[], bytes | None],
     ) -> None:
         self._identifiers = identifiers
         self._documents = documents

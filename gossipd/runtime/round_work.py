@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from gossipd.averaging.concurrent import Side, merge_concurrent
-from gossipd.averaging.mean import mean
-from gossipd.averaging.variance import variance_corrected
+from gossipd.averaging.group import average_group
 from gossipd.protocol.round_events import (
     Adopt,
     Adopted,
     Aggregate,
+    Blend,
+    Blended,
     Group,
     Offered,
     RoundAggregated,
@@ -45,6 +46,7 @@ from gossipd.tensors.codecs import CodecError
 from gossipd.wire.errors import WireError
 from gossipd.wire.messages import Role, Update
 
+P = TypeVar("P", Adopt, Aggregate, Blend)
 R = TypeVar("R")
 
 
@@ -118,7 +120,7 @@ class RoundWork:
         return RoundAggregated(plan.ticket, base, serving)
 
     def _publish(
-        self, vector: Vector, role: Role, plan: Aggregate, evaluation: Evaluation | None
+        self, vector: Vector, role: Role, plan: Aggregate | Blend, evaluation: Evaluation | None
     ) -> Update:
         return self.outbound.publish(
             vector,
@@ -131,20 +133,27 @@ class RoundWork:
 
     def _group(self, group: Group) -> Side:
         """The average of heads that were trained from one model, as a side of the merge."""
-        vectors = [self._vector(head) for head in group.heads]
-        weights = group.weights if any(group.weights) else None
-        if self.averaging == "mean":
-            average = mean(vectors, weights)
-        else:
-            said = [declared_by(head) for head in group.heads]
-            average = variance_corrected(
-                self.models.layout, None, vectors, weights=weights, declared=said
-            )
-        return Side(average, group.examples, group.class_counts)
+        heads = zip(group.heads, group.weights, group.profiles, strict=True)
+        average = average_group(
+            self.models.layout,
+            [
+                Side(self._vector(head), weight, profile, declared_by(head))
+                for head, weight, profile in heads
+            ],
+            self.models.find(group.model),
+            average=self.averaging,
+        )
+        return Side(average, group.examples, group.class_counts, None, group.fresh, group.shared)
 
     def _side(self, offered: Offered, update: Update) -> Side:
-        vector = self._vector(update)
-        return Side(vector, offered.examples, offered.class_counts, declared_by(update))
+        return Side(
+            self._vector(update),
+            offered.examples,
+            offered.class_counts,
+            declared_by(update),
+            offered.fresh,
+            offered.shared,
+        )
 
     def _merged(self, sides: list[Side]) -> Vector:
         if len(sides) == 1:
@@ -165,6 +174,15 @@ class RoundWork:
         decay = self.serving_decay
         average = decay * chain.astype("f8") + (1.0 - decay) * model
         return average.astype("f4")
+
+    async def blend(self, plan: Blend) -> Blended | RoundWorkFailed:
+        """Make and publish one serving model of islands' ones."""
+        return await self._guarded(plan.ticket, self._blend, plan)
+
+    def _blend(self, plan: Blend) -> Blended:
+        candidate = self._merged([self._side(offered, offered.base) for offered in plan.sides])
+        evaluation = self._judge(candidate)
+        return Blended(plan.ticket, self._publish(candidate, "serving", plan, evaluation))
 
     # --- adopting --------------------------------------------------------------------------------
 
@@ -207,7 +225,9 @@ class RoundWork:
         evaluation = self.learner.held_out(candidate)
         base = self.models.pointers.base
         own = self.outbound.evaluations.get(base)
-        if own is None:
+        if base == self.models.genesis_hash:
+            own = None
+        elif own is None:
             own = self.learner.held_out(self.models.get(base))
             self.outbound.evaluations[base] = own
         reason = gate.refusal(evaluation, own, self.learner.guess)
@@ -247,12 +267,10 @@ class RoundWork:
             accuracy=measured.accuracy if measured and measured.examples else None,
         )
 
-    async def _guarded(
-        self, ticket: int, make: Callable[[Adopt], R] | Callable[[Aggregate], R], plan: object
-    ) -> R | RoundWorkFailed:
+    async def _guarded(self, ticket: int, make: Callable[[P], R], plan: P) -> R | RoundWorkFailed:
         """In the compute worker; what may go wrong there is told, not raised."""
         try:
-            return await self.compute.run(make, plan)  # type: ignore[arg-type]
+            return await self.compute.run(make, plan)
         except GateRefusedError as refused:
             return RoundWorkFailed(ticket, str(refused), gate=True)
         except (CodecError, WireError) as error:
@@ -266,4 +284,4 @@ class RoundWork:
 def _like(groups: list[Side], vector: Vector) -> Side:
     """The serving chain among islands' serving models: it weighs as the largest group does."""
     largest = max(groups, key=lambda side: side.examples)
-    return Side(vector, largest.examples, largest.class_counts)
+    return Side(vector, largest.examples, largest.class_counts, None, largest.fresh, largest.shared)

@@ -4,7 +4,6 @@ Models, counters and peers are not in here; they are committed when they change.
 """
 
 import contextlib
-from collections.abc import Sequence
 
 import msgspec
 
@@ -28,13 +27,13 @@ class SwarmState(msgspec.Struct, frozen=True):
     """Of the highest round: the sample, then who took part. Empty in the asynchronous mode."""
 
 
-def snapshot(node: Node, addresses: Sequence[str]) -> bytes:
-    """The state as it is now. It is committed with every merged model, since a model whose
-    lineage rests on claims that are lost could be shown to nobody."""
+def snapshot(node: Node, port: int) -> bytes:
+    """The state as it is now, of a node that listens on `port`. It is committed with every merged
+    model, since a model whose lineage rests on claims that are lost could be shown to nobody."""
     state = SwarmState(
         records=tuple(signed.envelope for signed in node.view.records()),
         claims=tuple(signed.envelope for signed in node.view.claims()),
-        port=int(addresses[0].split("/")[4]) if addresses else 0,
+        port=port,
         proof=() if node.rounds is None else node.rounds.clock.envelopes,
     )
     return pack(state)

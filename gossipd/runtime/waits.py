@@ -34,7 +34,8 @@ class Waits:
         number = next(self._ids)
         self._open[number] = Wait(what, whom, now, now + seconds)
         try:
-            return await asyncio.wait_for(work, seconds)
+            async with asyncio.timeout(seconds):
+                return await work
         except TimeoutError:
             self.expired[what] = self.expired.get(what, 0) + 1
             raise

@@ -16,10 +16,11 @@ class SimClock:
     def __init__(self, loop: VirtualLoop, process: Process, offset: float = 0.0) -> None:
         self._loop = loop
         self._process = process
-        self._offset = offset
+        self.offset = offset
+        """May be changed at any time, as a clock is set."""
 
     def now(self) -> float:
         return self._process.time()
 
     def wall(self) -> float:
-        return EPOCH + self._loop.now + self._offset
+        return EPOCH + self._loop.now + self.offset

@@ -12,7 +12,7 @@ import asyncio
 import heapq
 import math
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from concurrent.futures import Executor
 from contextvars import Context, ContextVar, copy_context
 from inspect import CORO_CREATED, getcoroutinelocals, getcoroutinestate
@@ -22,7 +22,7 @@ from typing import Any, NoReturn, TypeVar, TypeVarTuple
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_TASKS_BEFORE_SWEEP = 64
+_TASKS_BEFORE_SWEEP = 16
 _TIMERS_BEFORE_SWEEP = 1024
 
 
@@ -54,6 +54,7 @@ class Process:
         self._origin = origin
         self._tasks: list[asyncio.Task[Any]] = []
         self._sweep_at = _TASKS_BEFORE_SWEEP
+        self._held: list[_Handle] | None = None
 
     def __repr__(self) -> str:
         return f"<process {self.name}>"
@@ -91,6 +92,29 @@ class Process:
             self._tasks = [task for task in self._tasks if not task.done()]
             self._sweep_at = max(2 * len(self._tasks), _TASKS_BEFORE_SWEEP)
 
+    # --- standing still --------------------------------------------------------------------------
+
+    @property
+    def frozen(self) -> bool:
+        return self._held is not None
+
+    def freeze(self) -> None:
+        """As by SIGSTOP: what is due waits until `thaw`; the clocks go on."""
+        if self._held is None:
+            self._held = []
+
+    def thaw(self) -> None:
+        """As by SIGCONT: what has become due runs now, in its order."""
+        held, self._held = self._held or (), None
+        self._loop.run_soon(held)
+
+    def holds(self, handle: "_Handle") -> bool:
+        """Whether a handle that is due has to wait; it is kept then."""
+        if self._held is None:
+            return False
+        self._held.append(handle)
+        return True
+
     # --- the end ---------------------------------------------------------------------------------
 
     def end(self) -> None:
@@ -98,6 +122,7 @@ class Process:
         if not self.alive:
             return
         self.alive = False
+        self._held = None
         for task in self._tasks:
             work = task.get_coro()
             if not task.done() and isinstance(work, CoroutineType):
@@ -124,6 +149,10 @@ def _close(work: "CoroutineType[Any, Any, Any]") -> None:
 
 
 _PROCESS: ContextVar[Process] = ContextVar("process")
+
+
+def _nothing() -> None:
+    """What a cancelled callback does."""
 
 
 class _Handle(asyncio.TimerHandle):
@@ -153,6 +182,7 @@ class _Handle(asyncio.TimerHandle):
 
     def cancel(self) -> None:
         self.done = True
+        self.callback, self.args = _nothing, ()  # it may stay in the heap for long
 
     def cancelled(self) -> bool:
         return self.done
@@ -208,7 +238,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._jump()
         for _ in range(len(self._soon)):
             handle = self._soon.popleft()
-            if not handle.is_due():
+            if not handle.is_due() or (handle.process and handle.process.holds(handle)):
                 continue
             handle.done = True
             try:
@@ -248,6 +278,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         handle = _Handle(self.now, callback, args, copy_context() if context is None else context)
         self._soon.append(handle)
         return handle
+
+    def run_soon(self, handles: Iterable[_Handle]) -> None:
+        """Run what was scheduled before and has not run."""
+        self._soon.extend(handles)
 
     def call_later(
         self,

@@ -67,6 +67,12 @@ class SimNetwork:
         for end in self._ends:
             end.way = self.way(end.owner.peer_id, end.remote.peer_id)
 
+    def set_links(self, pairs: Iterable[tuple[str, str]], link: Link) -> None:
+        """As `set_link` for many (sender, receiver) at once, one way each."""
+        self._links.update(dict.fromkeys(pairs, link))
+        for end in self._ends:
+            end.way = self.way(end.owner.peer_id, end.remote.peer_id)
+
     def set_default_link(self, link: Link) -> None:
         """What lies between all that have no link of their own, from now on."""
         self._link = link
@@ -108,7 +114,8 @@ class SimNetwork:
 
     def answers(self, asker: "SimTransport", other: "SimTransport") -> bool:
         """Whether a word goes there and back."""
-        return not other.silent and self._talk(asker.peer_id, other.peer_id)
+        there = not (other.silent or other.frozen)
+        return there and self._talk(asker.peer_id, other.peer_id)
 
     # --- who listens -----------------------------------------------------------------------------
 
@@ -123,6 +130,11 @@ class SimNetwork:
                 # Its host is up again and knows nothing of this connection: the next beat says so.
                 beat = self.rng.uniform(0.0, end.owner.heartbeat_interval)
                 self._forget_later(end, beat, "reset")
+
+    def freeze(self, transport: "SimTransport", frozen: bool) -> None:
+        """Its process stands still from now on, or goes on."""
+        transport.frozen = frozen
+        self._listen_for_silence()
 
     def unlisten(self, address: str) -> None:
         self._listening.pop(address, None)

@@ -16,6 +16,7 @@ from gossipd.protocol.events import Event
 from gossipd.protocol.round_events import Leaving
 from gossipd.runtime import state
 from gossipd.runtime.assembly import Options, Parts, Ports, assemble
+from gossipd.runtime.opened import Opened
 from gossipd.runtime.ports import Learner
 from gossipd.simulation.clock import EPOCH, SimClock
 from gossipd.simulation.compute import Costs, SimCompute
@@ -50,8 +51,9 @@ class Machine:
     heartbeat_interval: float = 5.0
     heartbeat_timeout: float = 15.0
     upkeep_seconds: float | None = 15.0
-    """How often what is known of the swarm is saved, as the daemon does; None is never. With a
-    thousand nodes it is most of a run's memory."""
+    """How often what is known of the swarm is saved, as the daemon does; None is never, not even
+    with a merged model: for runs without restarts. With a thousand nodes it is most of a run's
+    memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Surroundings:
     note: Callable[[str, str, dict[str, Any]], None]
     """(node, kind, fields): into the event log."""
     faults: list[str]
+    opened: Opened
+    """Documents that one of them has checked."""
 
 
 class SimNode:
@@ -88,6 +92,8 @@ class SimNode:
         self.lives = 0
         self.parts: Parts | None = None
         self.transport: SimTransport | None = None
+        self.clock: SimClock | None = None
+        """Of the present or last life, as `parts` and `transport` are."""
         self._around = around
         seed = digest(b"gossipd/simulation/key/", f"{around.seed}/{name}".encode())
         key = Ed25519PrivateKey.from_private_bytes(seed)
@@ -147,17 +153,20 @@ class SimNode:
         """What the daemon's composition root does, in the node's own process."""
         around, machine = self._around, self.machine
         compute = SimCompute(self.learner, machine.costs)
+        clock = self.clock = SimClock(around.loop, process, machine.wall_offset)
         parts = self.parts = assemble(
             Ports(
                 transport=transport,
                 store=self.store,
-                clock=SimClock(around.loop, process, machine.wall_offset),
+                clock=clock,
                 compute=compute,
                 learner=compute.learner,
                 signer=self._signer,
                 rng=Random(f"{around.seed}/{self.name}/{self.lives}"),
                 report=lambda kind, fields: around.note(self.name, kind, fields),
                 log=RuntimeLog(self.name, around.faults),
+                opened=around.opened,
+                saves_swarm=machine.upkeep_seconds is not None,
             ),
             self.options,
         )
@@ -172,7 +181,7 @@ class SimNode:
 
     def _save_state(self, parts: Parts) -> None:
         try:
-            self.store.save_state(state.snapshot(parts.node, parts.transport.addresses))
+            self.store.save_state(state.snapshot(parts.node, parts.transport.port))
         except OSError:
             self._around.note(self.name, "upkeep-failed", {})
 
@@ -194,6 +203,22 @@ class SimNode:
         process.end()
         if transport is not None:
             transport.vanish(silently=silently)
+
+    @property
+    def frozen(self) -> bool:
+        return self._process is not None and self._process.frozen
+
+    def freeze(self) -> None:
+        """As by SIGSTOP: it holds its connections and says nothing; the others have to find out."""
+        self._alive().freeze()
+        assert self.transport is not None
+        self._around.network.freeze(self.transport, True)
+
+    def thaw(self) -> None:
+        """As by SIGCONT: it goes on where it stood, and finds that time has passed."""
+        assert self.transport is not None
+        self._around.network.freeze(self.transport, False)
+        self._alive().thaw()
 
     def wipe(self) -> None:
         """An empty disk for the next life: the same key, another incarnation."""
@@ -219,7 +244,12 @@ class SimNode:
 
     def _new_disk(self) -> SimStore:
         now = EPOCH + self._around.loop.now + self.machine.wall_offset
-        return SimStore(int(now * 1000), shelf=self._around.shelf, step=self.fuse.step)
+        return SimStore(
+            int(now * 1000),
+            shelf=self._around.shelf,
+            step=self.fuse.step,
+            saves_peers=self.machine.upkeep_seconds is not None,
+        )
 
     # --- what happens to it ----------------------------------------------------------------------
 

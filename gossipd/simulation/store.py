@@ -51,7 +51,8 @@ class Shelf:
 class SimStore:
     """One node's state directory.
 
-    `step` is called before everything that is written; with `full` every write fails as on a disk
+    `step` is called before everything that is written; without `saves_peers` the next life has to
+    be told of others, as the first one was; with `full` every write fails as on a disk
     without room.
     """
 
@@ -61,6 +62,7 @@ class SimStore:
         *,
         shelf: Shelf | None = None,
         step: Callable[[str], None] = lambda effect: None,
+        saves_peers: bool = True,
         history_models: int = HISTORY_MODELS,
         history_updates: int = HISTORY_UPDATES,
     ) -> None:
@@ -69,6 +71,7 @@ class SimStore:
         self._incarnation = incarnation
         self._shelf = Shelf() if shelf is None else shelf
         self._step = step
+        self._saves_peers = saves_peers
         self._history_models = history_models
         self._history_updates = history_updates
         self._counters: dict[str, int] = {}
@@ -115,6 +118,10 @@ class SimStore:
 
     def load_vector(self, model: bytes) -> Vector | None:
         return self._vectors.get(model)
+
+    def damage(self, model: bytes) -> None:
+        """The file of a model is not what it was: whoever reads it finds a wrong hash, so none."""
+        self._vectors.pop(model, None)
 
     def save_momentum(self, model: bytes, momentum: Vector) -> None:
         self._write("save_momentum")
@@ -179,6 +186,8 @@ class SimStore:
 
     def save_peer(self, peer: str, addresses: Sequence[str], record: bytes | None) -> None:
         """Remember a peer; without a record the one that is there stays."""
+        if not self._saves_peers:
+            return
         known = self._peers.get(peer)
         row = (tuple(addresses), known[1] if known is not None and record is None else record)
         if row == known:

@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import msgspec
+from msgspec import Raw, Struct
 
 Observer = Callable[[str, str, str, int], None]
 """(kind, sender, receiver, bytes): called for everything that is sent."""
@@ -21,22 +23,56 @@ class Traffic:
     """How many were sent."""
     sent: Counter[str] = field(default_factory=Counter)
     """Bytes."""
+    swarm: Counter[str] = field(default_factory=Counter)
+    """Those of them that say who is in the swarm and whose steps a model holds: what can but grow
+    with the swarm."""
     received: Counter[str] = field(default_factory=Counter)
     """Bytes: what was lost on the way is not among them."""
 
 
-class _Kind(msgspec.Struct):
-    """What a message calls itself; all else of it is skipped."""
+_NOTHING = Raw(b"")
+
+
+class _Message(Struct):
+    """What a message calls itself, and what it says of the swarm; all else of it is skipped."""
 
     t: str = "?"
+    records: Raw = _NOTHING
+    claims: Raw = _NOTHING
+    only: Raw = _NOTHING
+    activity: Raw = _NOTHING
+    lineage: Raw = _NOTHING
+    manifests: tuple[bytes, ...] = ()
 
 
-_kinds = msgspec.msgpack.Decoder(_Kind)
+class _Envelope(Struct, array_like=True):
+    version: int
+    type: str
+    payload: bytes
 
 
-def kind_of(payload: bytes) -> str:
-    """A message's `t` field; "?" for what is none of ours."""
+class _Manifest(Struct):
+    lineage: Raw = _NOTHING
+
+
+_messages = msgspec.msgpack.Decoder(_Message)
+_envelopes = msgspec.msgpack.Decoder(_Envelope)
+_manifests = msgspec.msgpack.Decoder(_Manifest)
+
+
+def kind_of(payload: bytes) -> tuple[str, int]:
+    """A message's `t` field and how many of its bytes are about the swarm: records, claims,
+    activity, lineages. ("?", 0) for what is none of ours."""
     try:
-        return _kinds.decode(payload).t
+        said = _messages.decode(payload)
+        lineages = sum(_lineage_bytes(manifest) for manifest in said.manifests)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return "?"
+        return "?", 0
+    parts = (said.records, said.claims, said.only, said.activity, said.lineage)
+    return said.t, lineages + sum(len(memoryview(part)) for part in parts)
+
+
+@lru_cache(maxsize=256)
+def _lineage_bytes(envelope: bytes) -> int:
+    lineage = _manifests.decode(_envelopes.decode(envelope).payload).lineage
+    return len(memoryview(lineage))

@@ -56,6 +56,8 @@ class SimTransport:
         self.heartbeat_timeout = heartbeat_timeout
         self.silent = False
         """Gone without a word, as when the power fails."""
+        self.frozen = False
+        """Its process stands still: what is sent to it waits, and it answers nobody."""
         self._peer_id = peer_id
         self._where = where
         self._max_connections = max_connections
@@ -72,6 +74,10 @@ class SimTransport:
     @property
     def peer_id(self) -> str:
         return self._peer_id
+
+    @property
+    def port(self) -> int:
+        return 0 if self._handlers is None else int(self._where.split("/")[4])
 
     @property
     def addresses(self) -> Sequence[str]:
@@ -159,7 +165,7 @@ class SimTransport:
         call.sent = True
         self._step("request")
         ask = partial(end.remote.on_request, end.twin, number, call.payload)
-        self.network.send(end, len(call.payload), kind_of(call.payload), ask)
+        self.network.send(end, len(call.payload), self._kind_of(call.payload), ask)
 
     async def fetch_blob(
         self, peer: str, key: bytes, buffer: memoryview, offset: int, progress_timeout: float
@@ -284,7 +290,7 @@ class SimTransport:
             self._reply(end, 0, "failed", deliver)
         else:
             deliver = partial(end.remote.on_answer, end.twin, number, bytes(answer))
-            self._reply(end, len(answer), kind_of(answer), deliver)
+            self._reply(end, len(answer), self._kind_of(answer), deliver)
 
     def on_answer(self, end: End, number: int, answer: bytes) -> None:
         call = end.open.get(number)
@@ -334,6 +340,12 @@ class SimTransport:
             return None
         self._step("reply")
         return self.network.send(end, size, kind, deliver)
+
+    def _kind_of(self, payload: bytes) -> str:
+        """What is about to be sent, counted as far as it is about the swarm."""
+        kind, swarm = kind_of(payload)
+        self.traffic.swarm[kind] += swarm
+        return kind
 
     # --- inside ----------------------------------------------------------------------------------
 

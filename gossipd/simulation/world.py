@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from gossipd.runtime.assembly import Options
+from gossipd.runtime.opened import Opened
 from gossipd.runtime.ports import Evaluation, Learner
 from gossipd.simulation.connection import Link
 from gossipd.simulation.log import MESSAGE, EventLog
@@ -27,6 +28,11 @@ from gossipd.simulation.loop import VirtualLoop
 from gossipd.simulation.network import SimNetwork, apart
 from gossipd.simulation.node import Machine, SimNode, Surroundings
 from gossipd.simulation.store import Shelf
+from gossipd.wire import limits
+
+OPENED_BYTES = 4 * 1024 * 1024
+"""Of documents that are checked once for all nodes: the records and claims of ten thousand, and the
+manifests of the last rounds."""
 
 
 class SimulationError(AssertionError):
@@ -46,7 +52,13 @@ class Simulation:
         self._names: dict[str, str] = {}
         self._faults: list[str] = []
         self._around = Surroundings(
-            seed, self.loop, self.network, Shelf(), self._note, self._faults
+            seed,
+            self.loop,
+            self.network,
+            Shelf(),
+            self._note,
+            self._faults,
+            Opened(OPENED_BYTES, limits.ENVELOPE_BYTES),
         )
 
     def __repr__(self) -> str:
@@ -213,6 +225,11 @@ class Simulation:
         self.loop.call_when(time, action)
 
     # --- looking ---------------------------------------------------------------------------------
+
+    @property
+    def faults(self) -> list[str]:
+        """What went wrong unexpectedly in anybody's runtime, with its traceback."""
+        return self._faults
 
     def evaluate(self, *names: str) -> dict[str, Evaluation]:
         """The serving models of these nodes, or of all that run, on the task's test set. Takes no

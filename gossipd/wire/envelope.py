@@ -10,22 +10,26 @@ from typing import Annotated, NamedTuple, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 
 from gossipd.wire import limits
 from gossipd.wire.errors import WireError
 from gossipd.wire.framing import pack, unpack
-from gossipd.wire.identifiers import digest, peer_id_of
+from gossipd.wire.identifiers import closed_swarm, digest, peer_id_of, public_key_of
 from gossipd.wire.messages import (
     VERSION,
     Document,
     Manifest,
+    Membership,
     Participation,
     PeerRecord,
+    Revocation,
     Sample,
     SignedClaim,
+    SignedMembership,
     SignedParticipation,
     SignedRecord,
+    SignedRevocation,
     SignedSample,
     StepClaim,
     Update,
@@ -37,6 +41,8 @@ _TYPES: dict[type[Document], str] = {
     Manifest: "manifest",
     Sample: "sample",
     Participation: "participation",
+    Membership: "membership",
+    Revocation: "revocation",
 }
 
 _LONGEST: dict[type[Document], int] = {
@@ -45,9 +51,12 @@ _LONGEST: dict[type[Document], int] = {
     Manifest: limits.ENVELOPE_BYTES,
     Sample: limits.ENVELOPE_BYTES,
     Participation: limits.CLAIM_BYTES,
+    Membership: limits.MEMBERSHIP_BYTES,
+    Revocation: limits.MEMBERSHIP_BYTES,
 }
 
-D = TypeVar("D", PeerRecord, StepClaim, Manifest, Sample, Participation)
+D = TypeVar("D", PeerRecord, StepClaim, Manifest, Sample, Participation, Membership, Revocation)
+F = TypeVar("F", Membership, Revocation)
 
 
 class Signer(NamedTuple):
@@ -77,8 +86,14 @@ def seal(document: Document, swarm: bytes, signer: Signer) -> bytes:
 
 
 def open_record(envelope: bytes, swarm: bytes) -> SignedRecord:
+    """Also WireError "forged-membership" for one in the record that is not its author's."""
     author, record, _ = _open(envelope, swarm, PeerRecord)
-    return SignedRecord(author, record, envelope)
+    if record.membership is UNSET:
+        return SignedRecord(author, record, envelope)
+    membership = open_membership(record.membership, swarm)
+    if membership.membership.member != author:
+        raise WireError("forged-membership", f"not that of {author}")
+    return SignedRecord(author, record, envelope, membership)
 
 
 def open_claim(envelope: bytes, swarm: bytes) -> SignedClaim:
@@ -96,6 +111,23 @@ def open_participation(envelope: bytes, swarm: bytes) -> SignedParticipation:
     return SignedParticipation(author, participation, envelope)
 
 
+def open_membership(envelope: bytes, swarm: bytes) -> SignedMembership:
+    """WireError "forged-membership" when who signed it is not the founder of `swarm`."""
+    founder, membership = _open_of_founder(envelope, swarm, Membership)
+    return SignedMembership(founder, membership, envelope)
+
+
+def open_revocation(envelope: bytes, swarm: bytes) -> SignedRevocation:
+    founder, revocation = _open_of_founder(envelope, swarm, Revocation)
+    return SignedRevocation(founder, revocation, envelope)
+
+
+def swarm_of_membership(envelope: bytes) -> bytes:
+    """The closed swarm that a membership says it is for; nothing is checked yet."""
+    parsed = unpack(envelope, _Envelope, longest=limits.MEMBERSHIP_BYTES)
+    return closed_swarm(parsed.public_key, unpack(parsed.payload, Membership).nonce)
+
+
 def open_manifest(envelope: bytes, swarm: bytes) -> Update:
     """A verified update: signature, types and sizes hold; what it claims is the core's to judge.
 
@@ -107,6 +139,13 @@ def open_manifest(envelope: bytes, swarm: bytes) -> Update:
     if len(manifest.chunks) != expected:
         raise WireError("bad-chunks", f"{len(manifest.chunks)} chunk hashes, not {expected}")
     return Update(digest(payload), author, manifest, envelope)
+
+
+def _open_of_founder(envelope: bytes, swarm: bytes, kind: type[F]) -> tuple[str, F]:
+    author, document, _ = _open(envelope, swarm, kind)
+    if closed_swarm(public_key_of(author), document.nonce) != swarm:
+        raise WireError("forged-membership", f"{author} did not found this swarm")
+    return author, document
 
 
 def _open(envelope: bytes, swarm: bytes, kind: type[D]) -> tuple[str, D, bytes]:

@@ -1,6 +1,7 @@
 """Names that are derived from keys and content by hashing."""
 
 import hashlib
+from functools import lru_cache
 
 import base58
 
@@ -13,10 +14,7 @@ AUTHOR_BYTES = 8
 
 def digest(*parts: bytes) -> bytes:
     """BLAKE2b-256 of the concatenated parts."""
-    state = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    for part in parts:
-        state.update(part)
-    return state.digest()
+    return hashlib.blake2b(b"".join(parts), digest_size=DIGEST_BYTES).digest()
 
 
 def peer_id_of(public_key: bytes) -> str:
@@ -41,9 +39,16 @@ def public_key_of(peer_id: str) -> bytes:
     return key
 
 
+def closed_swarm(founder: bytes, nonce: bytes) -> bytes:
+    """The id of the closed swarm that `founder` (a raw public key) founded with `nonce`.
+
+    It commits to the founder, so whoever knows the id can check a membership with nothing else.
+    """
+    return digest(b"gossipd/1/closed-swarm/", founder, nonce)
+
+
+@lru_cache(maxsize=16384)
 def author_key(peer_id: str, incarnation: int) -> bytes:
     """The lineage's name for (peer, incarnation): BLAKE2b-8. A wiped disk is a new author."""
-    state = hashlib.blake2b(digest_size=AUTHOR_BYTES)
-    state.update(peer_id.encode())
-    state.update(incarnation.to_bytes(8, "big"))
-    return state.digest()
+    name = peer_id.encode() + incarnation.to_bytes(8, "big")
+    return hashlib.blake2b(name, digest_size=AUTHOR_BYTES).digest()

@@ -15,6 +15,8 @@ ENVELOPE_BYTES = 256 * KIB
 RECORD_BYTES = 32 * KIB
 CLAIM_BYTES = 1 * KIB
 """Largest signed record and claim: thousands of them are kept, as they came."""
+MEMBERSHIP_BYTES = 1 * KIB
+"""Largest signed membership or revocation: one rides on every record of a closed swarm."""
 NESTING_ITEMS = 4096
 """Longest array or map that msgpack may announce inside a message: as long as the longest field.
 
@@ -37,6 +39,11 @@ TENSORS = 4096
 CLASSES = 4096
 AUTHORS = 4096
 """Entries of one lineage; above it a swarm refuses new authors (nothing is ever folded)."""
+REVOCATIONS = 1024
+"""Members of a closed swarm that can be shut out; then its founder founds a new one."""
+REVOCATIONS_PER_MESSAGE = 512
+MEMBER_NAME = 64
+"""Longest name that a founder gives a member."""
 SAMPLE = 256
 """Peers of one sampled round: far above the papers' 13."""
 MANIFESTS_PER_ROUND = 3

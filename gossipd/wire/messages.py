@@ -1,13 +1,14 @@
 """The vocabulary: every message and every signed document, typed and bounded.
 
 Documents are signed by their author and relayed unchanged by anybody (`PeerRecord`, `StepClaim`,
-`Manifest`). Messages travel between two connected peers only; the connection itself proves who
-sends them. Unknown fields are ignored, so a newer minor version may add optional ones.
+`Manifest`, `Membership`, ...). Messages travel between two connected peers only; the connection
+itself proves who sends them. Unknown fields are ignored, so a newer minor version may add optional
+ones.
 """
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gossipd.wire import limits
 
@@ -22,9 +23,11 @@ Address = Annotated[str, Meta(max_length=limits.ADDRESS_TEXT)]
 EnvelopeBytes = Annotated[bytes, Meta(max_length=limits.ENVELOPE_BYTES)]
 Text = Annotated[str, Meta(max_length=limits.REASON_TEXT)]
 PeerId = Annotated[str, Meta(min_length=1, max_length=64)]
+MembershipBytes = Annotated[bytes, Meta(max_length=limits.MEMBERSHIP_BYTES)]
 
 Role = Literal["base", "head", "serving"]
 Kind = Literal["full", "delta"]
+Mode = Literal["rounds", "gossip"]
 Lineage = Annotated[dict[AuthorKey, Counter], Meta(max_length=limits.AUTHORS)]
 
 GENESIS = b"genesis"
@@ -46,6 +49,8 @@ class PeerRecord(Struct, frozen=True, kw_only=True):
     counter: Counter = 1
     """MoDeST's persistent join counter."""
     event: Literal["join", "leave"] = "join"
+    membership: MembershipBytes | UnsetType = UNSET
+    """In a closed swarm its author's, so that whoever is told of a peer can see that it belongs."""
 
 
 class StepClaim(Struct, frozen=True, kw_only=True):
@@ -116,7 +121,30 @@ class Participation(Struct, frozen=True, kw_only=True):
     """Of the signed payload."""
 
 
-Document = PeerRecord | StepClaim | Manifest | Sample | Participation
+class Membership(Struct, frozen=True, kw_only=True):
+    """A peer belongs to a closed swarm; signed by its founder, a higher serial replaces it."""
+
+    nonce: Digest
+    """With the signing key it makes the swarm's id (`identifiers.closed_swarm`)."""
+    member: PeerId
+    serial: Counter
+    """Orders all that a founder signs: milliseconds since 1970 when it did, and never one twice, so
+    that a founder who lost its books does not begin again below what it has said before."""
+    not_after: Annotated[int, Meta(ge=0, le=limits.COUNTER)] | None = None
+    """Unix seconds; None: until it is revoked."""
+    name: Annotated[str, Meta(max_length=limits.MEMBER_NAME)] = ""
+    """What the founder calls the member; shown to people, never used in a decision."""
+
+
+class Revocation(Struct, frozen=True, kw_only=True):
+    """Every membership of `member` up to `serial` is void, one with a higher serial is good."""
+
+    nonce: Digest
+    member: PeerId
+    serial: Counter
+
+
+Document = PeerRecord | StepClaim | Manifest | Sample | Participation | Membership | Revocation
 
 # --- messages ----------------------------------------------------------------------------------
 
@@ -137,7 +165,10 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     """Proof of membership; empty when the swarm is open."""
     record: EnvelopeBytes
     claim: EnvelopeBytes
+    """Both are empty in a dialler's Hello in a closed swarm: who answers may be an outsider."""
     agent: Annotated[str, Meta(max_length=128)] = ""
+    mode: Mode | UnsetType = UNSET
+    """How the sender learns: those who learn otherwise have nothing to say to each other."""
 
 
 class Refused(Message, frozen=True, kw_only=True, tag="refused"):
@@ -167,6 +198,12 @@ class ViewSync(Message, frozen=True, kw_only=True, tag="view_sync"):
     records: Annotated[dict[AuthorKey, Counter], Meta(max_length=limits.AUTHORS)] = {}
     claims: Annotated[dict[AuthorKey, Counter], Meta(max_length=limits.AUTHORS)] = {}
     only: Annotated[tuple[AuthorKey, ...], Meta(max_length=limits.AUTHORS)] = ()
+    since: Counter | UnsetType = UNSET
+    """What a View said in `upto`: the receiver leaves out what it has known since before, and
+    `records` and `claims` are only what has become known to the sender since."""
+    sum: Annotated[bytes, Meta(min_length=16, max_length=16)] | UnsetType = UNSET
+    """Of all records that the sender knows, in place of `records`: the sum modulo 2^128 of
+    BLAKE2b-128(author, seq as 8 bytes). A receiver with another sum sends none, and no `upto`."""
 
 
 class View(Message, frozen=True, kw_only=True, tag="view"):
@@ -174,6 +211,9 @@ class View(Message, frozen=True, kw_only=True, tag="view"):
 
     records: Annotated[tuple[EnvelopeBytes, ...], Meta(max_length=limits.RECORDS_PER_MESSAGE)] = ()
     claims: Annotated[tuple[EnvelopeBytes, ...], Meta(max_length=limits.CLAIMS_PER_MESSAGE)] = ()
+    upto: Counter | UnsetType = UNSET
+    """A revision of the sender's view, of use on this connection alone: all that became known to it
+    until then the receiver has now."""
 
 
 class Offer(Message, frozen=True, kw_only=True, tag="offer"):
@@ -204,6 +244,23 @@ class Goodbye(Message, frozen=True, kw_only=True, tag="goodbye"):
     """Sent before an orderly disconnect; nobody is blamed."""
 
     reason: Text = ""
+
+
+# --- messages of closed swarms -------------------------------------------------------------------
+
+
+class RevocationSync(Message, frozen=True, kw_only=True, tag="revocation_sync"):
+    """Asks for revocations other than these: member -> serial. Answered by Revocations."""
+
+    known: Annotated[dict[PeerId, Counter], Meta(max_length=limits.REVOCATIONS)] = {}
+
+
+class Revocations(Message, frozen=True, kw_only=True, tag="revocations"):
+    """Who has been shut out. Told unasked it spreads news, and is answered by an empty one."""
+
+    revocations: Annotated[
+        tuple[MembershipBytes, ...], Meta(max_length=limits.REVOCATIONS_PER_MESSAGE)
+    ] = ()
 
 
 # --- messages of sampled rounds ------------------------------------------------------------------
@@ -276,12 +333,37 @@ class Advert(Message, frozen=True, kw_only=True, tag="advert"):
 
 
 Request = (
-    Hello | Ping | ViewSync | Offer | Have | Goodbye | Trained | Aggregated | RoundQuery | Advert
+    Hello
+    | Ping
+    | ViewSync
+    | Offer
+    | Have
+    | Goodbye
+    | Trained
+    | Aggregated
+    | RoundQuery
+    | Advert
+    | RevocationSync
+    | Revocations
 )
-Response = Hello | Refused | Pong | View | Want | Offer | Goodbye | RoundProof
+Response = Hello | Refused | Pong | View | Want | Offer | Goodbye | RoundProof | Revocations
 AnyMessage = Request | Response
 
 # --- documents whose signature has been checked -------------------------------------------------
+
+
+class SignedMembership(Struct, frozen=True):
+    """`founder` is the peer id of the key that signed, which the swarm's id commits to."""
+
+    founder: str
+    membership: Membership
+    envelope: bytes
+
+
+class SignedRevocation(Struct, frozen=True):
+    founder: str
+    revocation: Revocation
+    envelope: bytes
 
 
 class SignedRecord(Struct, frozen=True):
@@ -290,6 +372,8 @@ class SignedRecord(Struct, frozen=True):
     author: str
     record: PeerRecord
     envelope: bytes
+    membership: SignedMembership | None = None
+    """The one in the record: its author's, signed by the swarm's founder."""
 
 
 class SignedClaim(Struct, frozen=True):

@@ -168,6 +168,31 @@ def test_declared_variances_are_the_target() -> None:
     assert layout.variances(merge_concurrent(layout, sides))[0] == pytest.approx(0.25, rel=1e-6)
 
 
+# --- sides that have met before ------------------------------------------------------------------
+
+
+def test_a_side_with_little_that_is_new_gets_that_share_of_its_half_and_the_host_the_rest() -> None:
+    host, late = Side(ONE, 900, (1, 1, 0, 0)), Side(TWO, 90, (0, 0, 1, 1), fresh=0.1)
+    for merged in (plain(host, late), plain(late, host)):
+        assert np.allclose(merged[HIDDEN], 0.95 * ONE[HIDDEN] + 0.05 * TWO[HIDDEN], atol=1e-6)
+
+
+def test_where_labels_overlap_it_is_the_examples_that_count_however_new() -> None:
+    counts = (1, 1, 1, 1)
+    merged = plain(Side(ONE, 300, counts), Side(TWO, 100, counts, fresh=0.1))
+    assert np.allclose(merged[HIDDEN], 0.75 * ONE[HIDDEN] + 0.25 * TWO[HIDDEN], atol=1e-6)
+
+
+def test_what_both_know_of_a_class_counts_in_its_row_by_the_layers_weights() -> None:
+    host = Side(ONE, 900, (100, 100, 0, 0), shared=(0, 0, 80, 0))
+    late = Side(TWO, 90, (0, 0, 20, 20), fresh=0.1, shared=(0, 0, 80, 0))
+    merged, one, two = (np.array(rows(v)) for v in (plain(host, late), ONE, TWO))
+    assert np.allclose(merged[0], one[0])
+    part = (20 + 0.05 * 80) / (20 + 80)
+    assert np.allclose(merged[2], (1 - part) * one[2] + part * two[2], atol=1e-6)
+    assert np.allclose(merged[3], two[3])
+
+
 # --- exactness -----------------------------------------------------------------------------------
 
 profiles = st.none() | st.lists(st.integers(0, 50), min_size=4, max_size=4).filter(any).map(tuple)
@@ -177,6 +202,18 @@ some_sides = st.lists(
         st.sampled_from([ONE, TWO, THREE, ONE * 3]),
         st.integers(1, 1000),
         profiles,
+    ),
+    min_size=2,
+    max_size=4,
+)
+late_sides = st.lists(
+    st.builds(
+        Side,
+        st.sampled_from([ONE, TWO, THREE]),
+        st.integers(1, 3),
+        profiles,
+        fresh=st.sampled_from([0.0, 0.1, 1.0]),
+        shared=profiles,
     ),
     min_size=2,
     max_size=4,
@@ -194,7 +231,7 @@ def test_it_follows_the_rule(
 
 
 @properties
-@given(some_sides, averages)
+@given(some_sides | late_sides, averages)
 def test_the_order_of_the_sides_changes_no_bit(
     sides: list[Side], average: Literal["variance_corrected", "mean"]
 ) -> None:

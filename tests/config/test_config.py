@@ -1,13 +1,15 @@
 """Settings come from a file, the environment and the command line; a mistake names itself."""
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from gossipd import config
+from gossipd import config, settings
+from gossipd.address import announced as announced_by
 from gossipd.config import Config, NetworkConfig, load, write_initial
 from gossipd.errors import ExitCode, OperatorError
 from support.keys import key_from
@@ -149,6 +151,12 @@ def test_a_section_must_be_one(tmp_path: Path) -> None:
         ("network.listen", "localhost"),
         ("network.listen", ""),
         ("network.peers", [17]),
+        ("network.allow", ["ann"]),
+        ("network.allow", [PEER]),
+        ("network.announce", [PEER]),
+        ("network.announce", ["/ip4/192.0.2.7/udp/4001"]),
+        ("network.announce", ["none", "/ip4/192.0.2.7/tcp/4001"]),
+        ("network.announce", [f"/dns/{'a' * 250}/tcp/4001"]),
         ("swarm.id", "abc"),
         ("swarm.id", "g" * 64),
         ("task.name", "mnist"),
@@ -158,12 +166,18 @@ def test_a_section_must_be_one(tmp_path: Path) -> None:
         ("learning.lr", 0.0),
         ("gossip.self_weight", float("nan")),
         ("gossip.local_steps", 2**40),
+        ("gossip.init", "own"),
         ("storage.quota_mb", 0),
         ("mode", "sideways"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused(tmp_path: Path, key: str, value: object) -> None:
     assert key in refusal(tmp_path, {key: value}).message
+
+
+def test_an_own_start_is_for_the_other_mode(tmp_path: Path) -> None:
+    found = load(tmp_path, {"mode": "gossip", "gossip.init": "own"}, {})
+    assert found.gossip.init == "own"
 
 
 @pytest.mark.parametrize(
@@ -193,6 +207,17 @@ def test_what_is_no_peers_address_is_refused(tmp_path: Path, address: str) -> No
     assert "network.peers" in refusal(tmp_path, {"network.peers": [PEER, address]}).message
 
 
+def test_what_is_announced_may_be_nothing(tmp_path: Path) -> None:
+    place = "/dns/home.example.org/tcp/4001"
+
+    def announced(values: dict[str, object]) -> Sequence[str] | None:
+        return announced_by(config.load(tmp_path, values, {}).network.announce)
+
+    assert announced({}) is None
+    assert announced({"network.announce": [place]}) == (place,)
+    assert announced({"network.announce": "none"}) == ()
+
+
 @pytest.mark.parametrize("host", ["ip4/192.0.2.7", "ip6/2001:db8::7", "dns/peer.example.org"])
 def test_an_address_names_its_peer(host: str) -> None:
     peer = key_from("a")[1]
@@ -201,6 +226,8 @@ def test_an_address_names_its_peer(host: str) -> None:
 
 def test_settings_must_fit_together(tmp_path: Path) -> None:
     assert "nodes = 2" in refusal(tmp_path, {"task.node": 2, "task.nodes": 2}).message
+    parts = {"task.node": 1, "task.nodes": 3, "task.parts": 3}
+    assert refusal(tmp_path, parts).message.startswith("task.parts = 3: from task.node = 1 on")
     assert (
         "heartbeat_interval = 20" in refusal(tmp_path, {"network.heartbeat_interval": 20}).message
     )
@@ -268,7 +295,7 @@ def test_init_where_nothing_can_be_made_is_said_so(tmp_path: Path) -> None:
 
 def test_every_setting_is_explained_where_it_stands() -> None:
     """A default without a word on where it comes from is a riddle."""
-    source = Path(config.__file__).read_text().splitlines()
+    source = Path(settings.__file__).read_text().splitlines()
     unexplained = []
     for name in Config.__struct_fields__:
         section = getattr(Config(), name)

@@ -75,6 +75,7 @@ def test_the_client_does_what_the_operator_is_asked(
 ) -> None:
     address = f"/ip4/192.0.2.9/tcp/1/p2p/{OTHER}"
     assert client.add_peer(address) == {"peer_id": OTHER}
+    assert client.restrict([OTHER]) == {"allow": [OTHER]}
     assert client.remove_peer(OTHER) == {"peer_id": OTHER}
     assert client.pause() == {"paused": True}
     assert client.status()["training"]["paused"] is True
@@ -82,6 +83,7 @@ def test_the_client_does_what_the_operator_is_asked(
     assert client.export("serving", tmp_path / "m.safetensors")["size"] == 19_240
     assert daemon.operator.asked == [
         ("add_peer", address),
+        ("restrict", OTHER),
         ("remove_peer", OTHER),
         ("export", "serving", str(tmp_path / "m.safetensors")),
     ]

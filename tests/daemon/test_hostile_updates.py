@@ -1,6 +1,7 @@
 """What a lying peer offers, through the port of a running daemon: refused, counted, survived."""
 
 import contextlib
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from gossipd.network.interface import RequestFailed
+from gossipd.tensors.codecs import encode
 from gossipd.wire import limits
 from gossipd.wire.envelope import seal
 from gossipd.wire.framing import encode_message, pack
@@ -121,6 +123,25 @@ async def test_a_model_with_nan_inside_is_refused(daemon: Member, name: str) -> 
         await attack.refused("not-finite")
 
 
+async def test_a_body_that_no_encoder_writes_is_refused(daemon: Member, name: str) -> None:
+    async with Outsider(name, await swarm_of(daemon)) as outsider:
+        attack = await admitted(outsider, daemon)
+        delta = np.full(outsider.layout.parameters, 0.01, np.float32)
+        body = bytearray(encode("q8", delta, outsider.layout))
+        body[-1] = 0x80
+        await attack.offer(bytes(body), codec="q8")
+        await attack.refused("malformed")
+
+
+async def test_a_body_that_would_grow_is_not_unpacked(daemon: Member, name: str) -> None:
+    async with Outsider(name, await swarm_of(daemon)) as outsider:
+        attack = await admitted(outsider, daemon)
+        stage = zlib.compressobj(9, wbits=-15)
+        bomb = stage.compress(bytes(1_000_000)) + stage.flush()
+        await attack.offer(bomb, codec="q8+deflate")
+        await attack.refused("malformed")
+
+
 async def test_a_body_that_is_another_model_than_declared_is_refused(
     daemon: Member, name: str
 ) -> None:
@@ -144,6 +165,7 @@ async def test_declared_variances_must_fit_the_model(daemon: Member, name: str) 
         ("wrong-layout", {"parameters": 11}),
         ("foreign-task", {"task": digest(b"another task")}),
         ("unknown-codec", {"codec": "zip"}),
+        ("undersized-body", {"codec": "dense"}),
         ("unknown-reference", {"reference": digest(b"nobody has it")}),
         ("wrong-kind", {"kind": "full"}),
         ("lineage-above-steps", {"steps": 3}),

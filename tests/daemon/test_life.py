@@ -182,3 +182,17 @@ async def test_any_model_that_is_kept_can_be_exported(fleet: Fleet, tmp_path: Pa
     with pytest.raises(FleetError, match="no models here begin with"):
         await daemon.export("0" * 64, tmp_path / "none.safetensors")
     await daemon.stop()
+
+
+async def test_daemons_that_learn_in_different_ways_tell_each_other_so(fleet: Fleet) -> None:
+    one = await fleet.start("in-rounds", {"mode": "rounds"})
+    other = await fleet.start("gossiping", {"mode": "gossip", "network.peers": one.addresses})
+    for daemon in (one, other):
+        status = await daemon.until(
+            lambda s: bool(s["refused"].get("wrong-mode")), SECONDS, "the refusal"
+        )
+        assert status["network"]["connected"] == 0
+    (row,) = await other.peers()
+    assert "mode gossip meets rounds" in row["last_error"]
+    await one.stop()
+    await other.stop()

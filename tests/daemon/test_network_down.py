@@ -40,7 +40,10 @@ async def _outlives(home: Path, transports: list[Libp2pTransport]) -> None:
     paths = paths_of(home)
     identity = load_or_create(paths.identity)
     client = Client(paths.socket)
-    async with daemon._daemon(config, paths, identity, configure(), asyncio.Event()) as ready:
+    running = daemon._daemon(
+        config, paths, identity, configure(), daemon.SystemClock(), asyncio.Event()
+    )
+    async with running as ready:
         before = await asyncio.to_thread(client.status)
         assert before["network"]["healthy"]
         crash(transports[0])

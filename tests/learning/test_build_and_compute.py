@@ -24,6 +24,8 @@ def configured(**task: Any) -> tuple[Any, Any]:
         "classes_per_node": 2,
         "node": 1,
         "nodes": 5,
+        "parts": 1,
+        "labels": (),
         "seed": 0,
     }
     learning = {"lr": 0.1, "momentum": 0.0, "weight_decay": 0.0, "batch_size": 20, "threads": 1}

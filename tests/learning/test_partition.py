@@ -99,3 +99,38 @@ def test_a_regression_cannot_be_dealt_out_by_labels(scheme: Scheme) -> None:
 def test_a_shard_that_cannot_be_is_refused(impossible: dict[str, float]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 (the words differ)
         Shard("iid", **impossible)  # type: ignore[arg-type]
+
+
+# --- several parts, some classes -----------------------------------------------------------------
+
+
+def test_a_node_takes_as_many_parts_as_it_is_given() -> None:
+    dealt = [Shard("iid", node, 10, parts=parts) for node, parts in ((0, 1), (1, 4), (5, 5))]
+    rows = [shard.pick(100) for shard in dealt]
+    assert [len(row) for row in rows] == [10, 40, 50]
+    assert sorted(np.concatenate(rows)) == list(range(100))
+
+
+@pytest.mark.parametrize("scheme", ["all", "iid", "dirichlet", "classes"])
+def test_a_node_with_no_part_holds_nothing(scheme: Scheme) -> None:
+    assert len(Shard(scheme, 1, 3, parts=0).pick(30, np.arange(30) % 3)) == 0
+
+
+@pytest.mark.parametrize("scheme", ["all", "iid", "dirichlet", "classes"])
+def test_only_examples_of_the_chosen_classes_are_dealt_out(scheme: Scheme) -> None:
+    labels = np.arange(60) % 6
+    rows = np.concatenate(
+        [Shard(scheme, n, 2, classes_per_node=1, labels=(1, 4)).pick(60, labels) for n in range(2)]
+    )
+    assert set(labels[rows]) == {1, 4}
+    assert set(rows) == set(np.flatnonzero(np.isin(labels, (1, 4))))
+
+
+def test_more_parts_than_there_are_is_refused() -> None:
+    with pytest.raises(ValueError, match="3 parts from number 2 on"):
+        Shard("iid", 2, 4, parts=3)
+
+
+def test_choosing_classes_needs_labels() -> None:
+    with pytest.raises(ValueError, match="class labels"):
+        Shard("iid", labels=(1,)).pick(10)

@@ -132,6 +132,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "unknown-reference": {"reference": OTHER},
     "wrong-kind": {"kind": "full"},
     "oversized-body": {"body_size": 21},
+    "undersized-body": {"body_size": 19},
     "lineage-above-steps": {"steps": 9},
 }
 

@@ -43,6 +43,10 @@ MISFITS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "wrong-genesis": ({"genesis": OTHER}, "the initial models differ"),
     "foreign-task": ({"task": OTHER}, "the tasks differ"),
+    "wrong-mode": (
+        {"mode": "rounds"},
+        "mode rounds meets gossip: all of a swarm learn in the same way",
+    ),
 }
 
 
@@ -118,6 +122,8 @@ def test_the_good_are_admitted_by_both(solo: Solo) -> None:
     assert {type(a.message) for a in asks} == {ViewSync, Have}
     assert {a.peer for a in asks} == {bob.id}
     assert solo.node.peers.admitted() == [bob.id]
+    # One is asked for its view after the other.
+    solo.answer(next(a for a in asks if isinstance(a.message, ViewSync)), View())
     assert {type(a.message) for a in only(solo.ask(ann, Ping()), Ask)} == {ViewSync, Have}
     assert solo.node.peers.admitted() == sorted([ann.id, bob.id])
     assert [r["peer"] for r in solo.reports("peer-connected")] == [bob.id, ann.id]

@@ -1,5 +1,6 @@
 """The peer table: remember, dial, redial for ever, give up on nobody, put up with little."""
 
+from collections.abc import Callable, Sequence
 from random import Random
 
 import pytest
@@ -13,8 +14,9 @@ from gossipd.protocol.peers import (
     GREETING_SECONDS,
     LONGEST_PAUSE,
     Peers,
-    State,
 )
+from gossipd.protocol.roster import State
+from gossipd.protocol.slots import EVICTIONS_PER_SECOND
 from gossipd.wire import limits
 
 HERE = ("/ip4/10.0.0.1/tcp/1",)
@@ -23,8 +25,14 @@ HERE = ("/ip4/10.0.0.1/tcp/1",)
 class Table:
     """A peer table in virtual time, whose dials the test lets succeed or fail."""
 
-    def __init__(self, *, max_connections: int = 64, seed: int = 0) -> None:
-        self.peers = Peers("me", Random(seed), max_connections)
+    def __init__(
+        self,
+        *,
+        max_connections: int = 64,
+        seed: int = 0,
+        needed: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        self.peers = Peers("me", Random(seed), max_connections, needed)
         self.now = 0.0
         self.due: float | None = None
         self.outputs: list[Output] = []
@@ -188,37 +196,39 @@ def test_few_are_dialled_at_once_the_next_when_one_has_ended() -> None:
     names = [f"peer {i:02}" for i in range(DIALS_AT_ONCE + 2)]
     for name in names:
         table.learn(name)
-    assert table.wait_for_dial() == names[:DIALS_AT_ONCE]
+    first = table.wait_for_dial()
+    assert len(first) == DIALS_AT_ONCE
     assert table.due is None, "no timer ticks while there is no room"
-    table.fail(names[0])
-    assert table.wait_for_dial() == [names[DIALS_AT_ONCE]]
-    table.connect(names[1])
-    assert table.wait_for_dial() == [names[DIALS_AT_ONCE + 1]]
+    table.fail(first[0])
+    (ninth,) = table.wait_for_dial()
+    table.connect(first[1])
+    assert {*first, ninth, *table.wait_for_dial()} == set(names)
 
 
 def test_dialling_stops_at_the_most_connections_and_goes_on_when_one_ends() -> None:
     table = Table(max_connections=2)
     for name in ("ann", "bob", "cem"):
         table.learn(name)
-    assert table.wait_for_dial() == ["ann", "bob"]
-    table.admit("ann")
-    table.admit("bob")
+    first = table.wait_for_dial()
+    assert len(first) == 2
+    for name in first:
+        table.admit(name)
     assert table.wait() == [], "the greeting's deadline, in vain"
     assert table.due is None, "no timer ticks while there is no room"
-    table.lose("ann")
-    assert table.wait_for_dial() == ["cem"]
+    table.lose(first[0])
+    assert {*first, *table.wait_for_dial()} == {"ann", "bob", "cem"}
 
 
 def test_a_removed_peer_makes_room_for_the_next() -> None:
     table = Table(max_connections=1)
     table.learn("ann")
     table.learn("bob")
-    assert table.wait_for_dial() == ["ann"]
-    table.admit("ann")
+    (first,) = table.wait_for_dial()
+    table.admit(first)
     out: list[Output] = []
-    table.peers.forget("ann", table.now, out)
+    table.peers.forget(first, table.now, out)
     table.took(out)
-    assert table.wait_for_dial() == ["bob"]
+    assert {first, *table.wait_for_dial()} == {"ann", "bob"}
 
 
 def test_without_an_address_nobody_can_be_dialled() -> None:
@@ -310,6 +320,152 @@ def test_a_dial_that_fails_because_the_peer_dialled_first_breaks_nothing() -> No
     table.fail("ann", "the other dial won")
     assert table.peers.is_admitted("ann")
     table.fail("a stranger")
+
+
+# --- places --------------------------------------------------------------------------------------
+
+
+def crowd(table: Table, count: int, *, outbound: bool = False) -> list[str]:
+    """So many that are connected, one after the other."""
+    names = [f"peer {i:02}" for i in range(len(table.peers.table), len(table.peers.table) + count)]
+    for name in names:
+        table.now += 0.1
+        table.connect(name, outbound=outbound)
+        table.peers.admit(name)
+        table.peers.meet(name)
+    return names
+
+
+def closed(out: list[Output]) -> list[str]:
+    return [o.peer for o in out if isinstance(o, Disconnect)]
+
+
+def reach(table: Table, peer: str) -> tuple[bool, list[Output]]:
+    out: list[Output] = []
+    return table.peers.reach(peer, table.now, out), table.took(out)
+
+
+def test_all_are_dialled_while_they_fit_and_a_few_when_they_do_not() -> None:
+    for known, expected in ((12, 12), (13, 4)):
+        table = Table(max_connections=16)
+        for number in range(known):
+            table.learn(f"peer {number:02}")
+        dialled: list[str] = []
+        while table.due is not None:
+            for name in (fresh := [o.peer for o in table.wait() if isinstance(o, Dial)]):
+                table.admit(name)
+            dialled += fresh
+        assert len(dialled) == expected
+
+
+def test_nodes_that_know_the_same_peers_dial_different_ones() -> None:
+    chosen = set()
+    for seed in range(20):
+        table = Table(max_connections=16, seed=seed)
+        for number in range(40):
+            table.learn(f"peer {number:02}")
+        chosen.update(table.wait_for_dial())
+    assert len(chosen) > 20
+
+
+def test_who_is_needed_now_is_dialled_at_once_even_when_the_few_stand() -> None:
+    table = Table(max_connections=16)
+    crowd(table, 12)
+    table.learn("ann")
+    assert Dial("ann", HERE) not in table.wait()
+    found, out = reach(table, "ann")
+    assert found
+    assert Dial("ann", HERE) in out
+    assert closed(out) == []
+
+
+def test_who_dials_in_beyond_the_usual_makes_the_least_useful_one_go() -> None:
+    table = Table(max_connections=16)
+    names = crowd(table, 12)
+    table.now += 5.0
+    for name in names[1:]:
+        table.peers.used(name, table.now)
+    assert closed(table.connect("newcomer", outbound=False)) == [names[0]]
+    assert table.state(names[0]) is State.CLOSING
+    assert not table.peers.is_met(names[0]), "nothing is asked over a connection that ends"
+    table.lose(names[0], "closed")
+    assert table.peers.table[names[0]].failures == 0, "it did nothing wrong"
+
+
+def test_a_full_node_closes_one_for_whom_it_needs_and_dials_when_it_has_gone() -> None:
+    table = Table(max_connections=4)
+    names = crowd(table, 4)
+    table.now += 5.0
+    for name in names:
+        table.peers.used(name, table.now)
+    table.peers.doubt(names[2])
+    table.learn("ann")
+    found, out = reach(table, "ann")
+    assert found
+    assert closed([*table.outputs]) == [names[2]], "the one that does not answer"
+    assert Dial("ann", HERE) not in out
+    table.lose(names[2], "closed")
+    assert table.wait_for_dial() == ["ann"]
+
+
+def test_whom_a_node_works_with_is_never_closed() -> None:
+    needed: list[str] = []
+    table = Table(max_connections=4, needed=lambda: needed)
+    needed += crowd(table, 4)
+    table.now += 5.0
+    table.learn("ann")
+    assert reach(table, "ann")[0] is False
+    assert closed(table.connect("newcomer", outbound=False)) == []
+
+
+def test_strangers_that_dial_in_push_few_out_and_never_the_chosen() -> None:
+    """However many come: so many a second, and not those that this node dialled itself."""
+    table = Table(max_connections=16)
+    chosen = crowd(table, 4, outbound=True)
+    guests = crowd(table, 8)
+    table.now += 5.0
+    for name in chosen + guests:
+        table.peers.used(name, table.now)
+    gone: list[str] = []
+    began = table.now
+    for number in range(200):
+        table.now += 0.01
+        out = table.connect(f"stranger {number}", outbound=False)
+        gone += closed(out)
+        for name in closed(out):
+            table.lose(name, "closed")
+    honest = [name for name in gone if name in guests]
+    assert len(honest) <= (table.now - began) * EVICTIONS_PER_SECOND + 4
+    assert not set(gone) & set(chosen)
+
+
+def test_strangers_go_before_those_that_were_of_use() -> None:
+    table = Table(max_connections=16)
+    guests = crowd(table, 10)
+    strangers = crowd(table, 2)
+    table.now += 5.0
+    for name in guests:
+        table.peers.used(name, table.now)
+    assert closed(table.connect("another", outbound=False)) == [strangers[0]]
+
+
+def test_a_dial_that_found_no_place_here_says_nothing_of_the_peer() -> None:
+    table = Table()
+    table.learn("ann")
+    table.wait_for_dial()
+    table.fail("ann", "full: 64 connections")
+    assert table.peers.table["ann"].failures == 0
+    assert table.wait_for_dial() == ["ann"]
+
+
+def test_whom_nobody_found_is_reached_again_after_its_pause() -> None:
+    table = Table()
+    table.learn("ann")
+    table.wait_for_dial()
+    table.fail("ann")
+    assert reach(table, "ann")[0] is False
+    table.now += LONGEST_PAUSE
+    assert reach(table, "ann")[0] is True
 
 
 # --- greeting ------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What rounds do to models: the real averaging, the gate, the serving chain and the disk."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -9,10 +10,12 @@ import pytest
 
 from gossipd.averaging.concurrent import Side, merge_concurrent
 from gossipd.averaging.variance import variance_corrected
+from gossipd.config import Config
 from gossipd.protocol.round_events import (
     Adopt,
     Adopted,
     Aggregate,
+    Blend,
     Group,
     Offered,
     RoundAggregated,
@@ -86,7 +89,7 @@ def bench() -> Iterator[Bench]:
 
 
 def group(*heads: Update, weights: tuple[int, ...] | None = None) -> Group:
-    return Group(heads, weights or (100,) * len(heads), 100, None)
+    return Group(b"m" * 32, heads, weights or (100,) * len(heads), (None,) * len(heads), 100, None)
 
 
 def decoded(bench: Bench, vector: Vector) -> Vector:
@@ -176,17 +179,40 @@ def test_islands_bases_and_serving_models_are_merged_alike_without_a_round(bench
     assert np.allclose(bench.vector(kept.serving), bench.vector(one.serving), atol=2e-3)
 
 
-def test_the_gate_judges_what_was_made(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    heads = [bench.head()]
-    own = bench.parts.models.pointers.base
+def judged_by(bench: Bench, monkeypatch: pytest.MonkeyPatch, own: bytes, others: float) -> None:
+    """A learner whose held-out examples like the model `own` only."""
 
     def held_out(vector: Vector) -> Evaluation:
-        loss = 0.1 if np.array_equal(vector, bench.parts.models.get(own)) else 9.0
+        loss = 0.1 if np.array_equal(vector, bench.parts.models.get(own)) else others
         return Evaluation(loss, None, 10, loss)
 
     bench.work.outbound.evaluations.clear()
     monkeypatch.setattr(bench.learner, "held_out", held_out)
     monkeypatch.setattr(type(bench.learner), "guess", property(lambda self: 1.0))
+
+
+def test_the_gate_judges_what_was_made(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = bench.aggregate(group(bench.head()))
+    assert isinstance(first, RoundAggregated)
+    assert isinstance(bench.does(bench.work.adopt(Adopt(1, first.base, None))), Adopted)
+    heads = [bench.head(first.base)]
+    judged_by(bench, monkeypatch, bench.parts.models.pointers.base, 9.0)
+    refused = bench.aggregate(group(*heads))
+    assert isinstance(refused, RoundWorkFailed)
+    assert refused.gate
+    sides = tuple(Offered(update, None, 1, None) for update in (first.serving, heads[0]))
+    refused = bench.does(bench.work.blend(Blend(1, 2, sides, {})))
+    assert isinstance(refused, RoundWorkFailed)
+    assert refused.gate
+
+
+def test_the_initial_model_is_not_worth_keeping_even_when_it_guesses_well(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads = [bench.head()]
+    judged_by(bench, monkeypatch, bench.parts.models.pointers.base, 9.0)
+    assert isinstance(bench.aggregate(group(*heads)), RoundAggregated)
+    judged_by(bench, monkeypatch, bench.parts.models.pointers.base, math.inf)
     refused = bench.aggregate(group(*heads))
     assert isinstance(refused, RoundWorkFailed)
     assert refused.gate
@@ -249,7 +275,7 @@ def test_a_full_disk_fails_the_job_and_not_the_node(bench: Bench) -> None:
 
 def test_who_worked_asynchronously_takes_its_head_into_the_rounds() -> None:
     with Simulation(3) as sim:
-        node = sim.add("n0", StubLearner(1), options())
+        node = sim.add("n0", StubLearner(1), options(Config(mode="gossip")))
         sim.start("n0")
         sim.run(5.0)
         head = node.live.node.gossip.head

@@ -142,13 +142,75 @@ def test_the_window_doubles_while_nobody_answers() -> None:
     for _ in range(64):
         bench.pace.round_trip(1.0)
     bench.draw("a b c d e f g h", 1)
-    assert bench.pinged == ["a"]
-    bench.wait(0.26)
-    assert bench.pinged == ["a", "b"]
-    bench.wait(0.5)
-    assert bench.pinged == ["a", "b", "c", "d"]
-    bench.wait(1.0)
+    pause = bench.pace.ping_seconds / 2
+    for asked in (1, 2):
+        assert bench.pinged == list(ALL[:asked])
+        bench.wait(pause + 0.01)
+    bench.wait(pause)
     assert bench.pinged == list(ALL)
+
+
+def test_where_few_answer_a_draw_begins_with_a_wider_window() -> None:
+    bench = Bench(ALL)
+    for _ in range(4):
+        bench.draw("a b c d", 4)
+        for peer in "abcd":
+            bench.answer(peer, None)
+        bench.out.clear()
+    bench.draw("e f g h", 1)
+    assert bench.pinged == ["e", "f", "g"], "a third answered lately, as it seems"
+
+
+def test_a_strict_draw_waits_for_whoever_comes_first() -> None:
+    bench = Bench(ALL)
+    bench.sampler.draw(
+        ["a", "b", "c"],
+        1,
+        lambda peers, now, out: bench.drawn.append(peers),
+        0.0,
+        bench.out,
+        strict=True,
+        window=3,
+    )
+    bench.answer("b")
+    assert not bench.drawn
+    bench.answer("a")
+    assert bench.drawn == [("a",)]
+
+
+def test_a_strict_draw_goes_on_without_whoever_stays_silent() -> None:
+    bench = Bench(ALL)
+    bench.sampler.draw(
+        ["a", "b"],
+        1,
+        lambda peers, now, out: bench.drawn.append(peers),
+        0.0,
+        bench.out,
+        strict=True,
+        window=2,
+    )
+    bench.answer("b")
+    bench.wait(FIRST_PING_SECONDS + 0.01)
+    assert bench.drawn == [("b",)]
+
+
+def test_a_sign_of_life_is_enough_to_find_somebody() -> None:
+    bench = Bench(ALL)
+    found: list[bool] = []
+    bench.sampler.find("a", lambda alive, now, out: found.append(alive), 0.0, bench.out)
+    bench.answer("a", Pong(unavailable=True))
+    assert found == [True]
+
+
+def test_a_dial_that_fails_ends_the_wait_at_once() -> None:
+    bench = Bench(("b",))
+    bench.peers.learn("a", ("/memory/a",), 0.0, [])
+    bench.draw("a b", 1)
+    bench.peers.on_dial_failed("a", "unreachable", 0.01, [])
+    bench.sampler.on_unreached("a", 0.01, bench.out)
+    bench.answer("b")
+    assert bench.drawn == [("b",)]
+    assert bench.activity.is_suspect("a")
 
 
 def test_silence_fails_after_the_ping_time_out_and_the_draw_ends() -> None:
@@ -185,10 +247,8 @@ def test_a_candidate_without_a_connection_is_dialled_and_pinged_when_met() -> No
     bench = Bench(("b",))
     bench.peers.learn("a", ("/memory/a",), 0.0, [])
     bench.draw("a b", 1)
+    assert [o.peer for o in bench.out if isinstance(o, Dial)] == ["a"]
     assert bench.pinged == []
-    dials: list[Output] = []
-    bench.peers.dial_due(0.02, dials)
-    assert [o.peer for o in dials if isinstance(o, Dial)] == ["a"]
     bench.peers.on_connected("a", True, 0.1, [])
     bench.peers.admit("a")
     bench.peers.meet("a")
@@ -202,7 +262,7 @@ def test_a_candidate_that_cannot_be_reached_in_time_is_passed_over() -> None:
     bench = Bench(("b",))
     bench.peers.learn("a", ("/memory/a",), 0.0, [])
     bench.draw("a b", 1)
-    bench.wait(0.3)
+    bench.wait(bench.pace.ping_seconds / 2 + 0.01)
     bench.answer("b")
     assert bench.drawn == [("b",)]
 

@@ -141,16 +141,77 @@ def test_a_whole_sample_may_die_in_mid_round(silently: bool) -> None:
     go_on(world, live, 5, 20.0)
 
 
-def test_four_of_five_die_and_the_rest_go_on() -> None:
-    world = RoundWorld(1)
+@pytest.mark.parametrize("silently", [False, True])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_four_of_five_die_and_the_rest_go_on(seed: int, silently: bool) -> None:
+    """See benchmarks.blackout for a hundred nodes and links of all kinds."""
+    world = RoundWorld(seed)
     members = world.swarm(30)
     go_on(world, members, 10, 30.0)
+    world.run_until(lambda: any(m.rounds.trainer.phase is Phase.TRAINING for m in members), 5.0)
     median, ping = members[-1].rounds.pace.median_round, members[-1].rounds.pace.ping_seconds
     assert median is not None
     for member in members[:24]:
-        world.stop(member)
+        if silently:
+            world.silent.add(member.id)
+        else:
+            world.stop(member)
     assert go_on(world, members[24:], 1, 20.0) <= 3.0 * (ping + median) + 1.0
     go_on(world, members[24:], 10, 30.0)
+
+
+def test_a_crowd_that_returns_at_once_stops_nobody() -> None:
+    world = RoundWorld(1)
+    members = world.swarm(30, rounds=replace(ROUNDS, activity_window=8))
+    go_on(world, members, 5, 20.0)
+    for member in members[5:]:
+        world.stop(member)
+    go_on(world, members[:5], 12, 40.0)
+    order = members[0].rounds.activity.order(members[0].rounds.clock.next)
+    assert len(order) < 30, "who is away for long is no candidate any more"
+    back = [world.restart(f"n{number}") for number in range(5, 30)]
+    began = top(members[:5])
+    everybody = {m.id for m in world.members.values()}
+
+    def in_the_order() -> bool:
+        orders = (set(m.rounds.activity.order(m.rounds.clock.next)) for m in collecting(back))
+        return any(everybody <= order for order in orders)
+
+    world.run_until(in_the_order, 60.0)
+    assert top(members[:5]) - began <= 10, "whoever aggregates knows all again within ten rounds"
+    go_on(world, members[:5], 5, 20.0)
+
+
+def test_a_model_whose_sender_fell_silent_is_not_waited_for() -> None:
+    """The transport's patience is longer than a round's."""
+    world = RoundWorld(2)
+    members = world.swarm(8)
+    go_on(world, members, 5, 20.0)
+    world.run_until(lambda: any(m.rounds.trainer.phase is Phase.PREPARING for m in members), 10.0)
+    waiting = next(m for m in members if m.rounds.trainer.phase is Phase.PREPARING)
+    task = waiting.rounds.trainer.task
+    assert task is not None
+    world.silent.add(task.sender)
+    live = [m for m in members if m.id != task.sender]
+    assert go_on(world, live, 1, 20.0) < 4.0
+
+
+def test_a_stray_trainer_hands_its_work_to_the_first_aggregator_that_asks() -> None:
+    world = RoundWorld(1)
+    members = world.swarm(6)
+    go_on(world, members, 3, 20.0)
+    world.run_until(lambda: any(m.rounds.trainer.phase is Phase.WAITING for m in members), 10.0)
+    stray = next(m for m in members if m.rounds.trainer.phase is Phase.WAITING)
+    trainer = stray.rounds.trainer
+    task, search = trainer.task, trainer._search
+    assert task is not None
+    assert search is not None
+    order = stray.rounds.activity.sort([m.id for m in members], task.round + 1)
+    search.targets = {order[-1]: next(iter(search.targets.values()))}
+    assert trainer.reports_to(order[0], task.sample.id, world.now, [])
+    assert trainer.aggregators == (order[0],)
+    assert trainer.reports_to(order[-1], task.sample.id, world.now, [])
+    assert trainer.aggregators == (order[0],), "not back to a later one"
 
 
 def test_the_dead_return_into_the_order() -> None:

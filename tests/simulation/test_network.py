@@ -10,11 +10,13 @@ from gossipd.network.interface import PeerUnreachable, RequestFailed, TransferIn
 from gossipd.simulation.connection import Link
 from gossipd.simulation.loop import Process, VirtualLoop
 from gossipd.simulation.network import SimNetwork, apart
+from gossipd.simulation.traffic import kind_of
 from gossipd.simulation.transport import SimTransport
-from gossipd.wire.framing import encode_message
-from gossipd.wire.messages import Ping
+from gossipd.wire.framing import encode_message, pack
+from gossipd.wire.messages import AnyMessage, Have, Offer, Ping, View
 from support.keys import key_from
 from support.network import Node
+from support.wire_examples import AUTHORS, ENVELOPES
 
 T = TypeVar("T")
 LATENCY = 0.01
@@ -139,6 +141,27 @@ def test_bytes_are_counted_by_kind_of_message(wires: Wires) -> None:
     assert bob.transport.traffic.sent["body"] == 1000
     assert alice.transport.traffic.received["body"] == 1000
     assert bob.transport.counters()["bytes_in"] == len(ping) + 3
+
+
+LINEAGE = {AUTHORS[0]: 9001, AUTHORS[1]: 2**53}
+"""Of the manifest among the examples."""
+
+
+@pytest.mark.parametrize(
+    ("message", "about_the_swarm"),
+    [
+        (Ping(est=3), b""),
+        (Have(lineage={b"author--": 5}, model=bytes(32)), pack({b"author--": 5})),
+        (View(records=(b"a record",)), pack([b"a record"]) + pack([])),
+        (Offer(manifests=(ENVELOPES["manifest"],)), pack(LINEAGE) + pack([])),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_about_the_swarm_is_counted_apart(
+    message: AnyMessage, about_the_swarm: bytes
+) -> None:
+    kind = type(message).__name__.lower()
+    assert kind_of(encode_message(message)) == (kind, len(about_the_swarm))
 
 
 # --- loss ----------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from statistics import mean
 
 import pytest
 
+from gossipd.config import Config
 from gossipd.simulation.connection import Link
 from gossipd.simulation.node import Machine, SimNode
 from gossipd.simulation.stub import StubLearner
@@ -212,7 +213,7 @@ def test_clocks_that_are_wrong_harm_nobody() -> None:
             Machine(),
         ]
         for number, machine in enumerate(machines):
-            sim.add(f"n{number}", stub(number), options(), machine)
+            sim.add(f"n{number}", stub(number), options(Config(mode="gossip")), machine)
         sim.introduce(*sim.nodes)
         sim.start(*sim.nodes)
         sim.run(20.0)

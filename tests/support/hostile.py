@@ -4,10 +4,12 @@ It is a real libp2p host with a key of its own. Everything that it says is hones
 says otherwise, so that what a daemon refuses is refused for the one thing that is wrong.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from msgspec import UNSET
 
 from gossipd.config import LearningConfig, TaskConfig
 from gossipd.learning.build import learner_from_config
@@ -43,6 +45,8 @@ class Outsider:
     def __init__(self, name: str, swarm: bytes) -> None:
         self.seed, self.id, self.signer = key_from(name)
         self.swarm = swarm
+        self.membership = b""
+        """What it shows, in its Hello and its records."""
         self.incarnation = 1
         self.me = author_key(self.id, self.incarnation)
         self.learner = digits()
@@ -56,6 +60,8 @@ class Outsider:
         )
         self.blobs: dict[bytes, bytes] = {}
         self.lost: list[str] = []
+        self.parted = asyncio.Event()
+        """Set once a connection has ended."""
         self.serve_blob: Callable[[str, bytes], Awaitable[bytes | None]] = self._blob
         self._seq = 0
         self.transport = Libp2pTransport(
@@ -69,11 +75,11 @@ class Outsider:
             dial_timeout=10.0,
         )
 
-    async def __aenter__(self) -> "Outsider":
+    async def __aenter__(self) -> Self:
         await self.transport.start(
             Handlers(
                 connected=lambda peer, address, outbound: None,
-                disconnected=lambda peer, reason: self.lost.append(reason),
+                disconnected=self._disconnected,
                 request=self._answer,
                 blob=lambda peer, key: self.serve_blob(peer, key),
                 discovered=lambda peer, addresses: None,
@@ -84,6 +90,10 @@ class Outsider:
 
     async def __aexit__(self, *_: object) -> None:
         await self.transport.stop()
+
+    def _disconnected(self, peer: str, reason: str) -> None:
+        self.lost.append(reason)
+        self.parted.set()
 
     async def _answer(self, peer: str, payload: bytes) -> bytes:
         message = decode_request(payload)
@@ -117,6 +127,7 @@ class Outsider:
             "task": self.task,
             "layout": self.layout.hash,
             "genesis": content_hash(self.genesis),
+            "membership": self.membership,
             "record": self.record(),
             "claim": self.claim(0),
         }
@@ -134,6 +145,7 @@ class Outsider:
             "seq": self.seq(),
             "addresses": tuple(self.transport.addresses),
             "examples": 100,
+            "membership": self.membership or UNSET,
         }
         return seal(PeerRecord(**{**honest, **fields}), self.swarm, self.signer)
 
@@ -147,7 +159,7 @@ class Outsider:
 
     def manifest(self, body: bytes, **fields: Any) -> Manifest:
         """What is true of `body`, except for the fields that a test replaces."""
-        decoded = np.frombuffer(body, np.float16).astype(np.float32)
+        decoded = np.frombuffer(body[: len(body) // 2 * 2], np.float16).astype(np.float32)
         honest: dict[str, Any] = {
             "swarm": self.swarm,
             "task": self.task,

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,10 @@ class FakeOperator:
             }
         ]
 
+    def restrict(self, allow: Sequence[str]) -> dict[str, Any]:
+        self.asked.append(("restrict", *allow))
+        return {"allow": sorted(allow)}
+
     async def add_peer(self, address: str) -> dict[str, Any]:
         self.asked.append(("add_peer", address))
         peer = address.partition("/p2p/")[2]
@@ -123,6 +127,31 @@ class FakeOperator:
     async def remove_peer(self, peer: str) -> dict[str, Any]:
         self.asked.append(("remove_peer", peer))
         return {"peer_id": peer}
+
+    def members(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "peer_id": OTHER,
+                "name": "station 4",
+                "serial": 1_700_000_000_000,
+                "issued": 1_700_000_000.0,
+                "not_after": 1_800_000_000,
+                "state": "member",
+                "founder": False,
+            }
+        ]
+
+    def issue_membership(self, peer: str, name: str, days: float | None) -> dict[str, Any]:
+        self.asked.append(("issue_membership", peer, name, str(days)))
+        return {"peer_id": peer, "name": name, "membership": "lQGqbWVt"}
+
+    def revoke_member(self, peer: str) -> dict[str, Any]:
+        self.asked.append(("revoke_member", peer))
+        return {"peer_id": peer, "serial": 1_700_000_000_001}
+
+    def accept_membership(self, membership: str) -> dict[str, Any]:
+        self.asked.append(("accept_membership", membership))
+        return {"peer_id": PEER, "swarm": "cd" * 32}
 
     def models(self) -> list[dict[str, Any]]:
         return [

@@ -38,6 +38,7 @@ class RoundMember(Member):
         super().__init__(world, name, **options)
         self.round_settings = rounds
         self.aggregates: list[round_events.Aggregate] = []
+        self.blends: list[round_events.Blend] = []
         self.refuses_gate = False
         """Whether this node's gate refuses whatever it judges."""
         self.failing_work: str | None = None
@@ -56,6 +57,9 @@ class RoundMember(Member):
                 anti_entropy_seconds=ANTI_ENTROPY_SECONDS,
                 max_connections=options.get("max_connections", 64),
                 rounds=rounds,
+                membership=self.documents.open_membership(self.membership)
+                if self.membership
+                else None,
             ),
             Random(f"{world.seed}/{name}"),
         )
@@ -114,6 +118,7 @@ class RoundWorld(World):
             rounds=before.round_settings,
             examples=before.examples,
             class_counts=before.class_counts,
+            membership=before.membership,
         )
         member.seq.value = before.seq.value + 1000
         member.steps = before.steps
@@ -156,6 +161,18 @@ class RoundWorld(World):
                 self._fail(question, "disconnected")
 
         self.at(self._delay(), arrive)
+
+    def _on_Dial(self, member: Member, output: events.Dial) -> None:  # noqa: N802
+        if {member.id, output.peer} & self.silent:
+            failed = events.DialFailed(output.peer, "dial-timeout")
+
+            def give_up() -> None:
+                if member.running:
+                    member.feed(failed)
+
+            self.at(10.0, give_up)
+        else:
+            super()._on_Dial(member, output)
 
     def drop(self, a: Member, b: Member, reason: str) -> None:
         super().drop(a, b, reason)
@@ -234,6 +251,19 @@ class RoundWorld(World):
             base = member.averaged("base", parts, **fields)
             serving = member.averaged("serving", [*parts, chain], **fields)
             member.feed(round_events.RoundAggregated(output.ticket, base, serving))
+
+        self.at(0.05, done)
+
+    def _on_Blend(self, member: RoundMember, output: round_events.Blend) -> None:  # noqa: N802
+        member.blends.append(output)
+        parts = sorted(o.base.manifest.model for o in output.sides)
+        steps = output.lineage.get(member.me, 0)
+
+        def done() -> None:
+            serving = member.averaged(
+                "serving", parts, lineage=output.lineage, round=output.round, steps=steps
+            )
+            member.feed(round_events.Blended(output.ticket, serving))
 
         self.at(0.05, done)
 

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gossipd.wire.envelope import Signer, seal
 from gossipd.wire.framing import encode_message, pack
+from gossipd.wire.identifiers import closed_swarm
 from gossipd.wire.messages import (
     GENESIS,
     ZERO,
@@ -19,12 +20,16 @@ from gossipd.wire.messages import (
     Have,
     Hello,
     Manifest,
+    Membership,
     Offer,
     Participation,
     PeerRecord,
     Ping,
     Pong,
     Refused,
+    Revocation,
+    Revocations,
+    RevocationSync,
     RoundProof,
     RoundQuery,
     Sample,
@@ -41,6 +46,25 @@ AUTHORS = bytes(range(8)), bytes(range(8, 16))
 _KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 SIGNER = Signer(_KEY.public_key().public_bytes_raw(), _KEY.sign)
 PEER_ID = "12D3KooWA4Xop1JaT3MHxwYMkCepYsv4iPVopMXwCz5iHYdBfeSB"
+
+NONCE = bytes([0xB0]) * 32
+CLOSED = closed_swarm(SIGNER.public_key, NONCE)
+"""The swarm that the examples' key has founded; of it are the documents in `OF_CLOSED`."""
+
+OF_CLOSED: dict[str, Document] = {
+    "membership": Membership(
+        nonce=NONCE,
+        member=PEER_ID,
+        serial=1_700_000_000_500,
+        not_after=1_800_000_000,
+        name="Station Süd",
+    ),
+    "membership-minimal": Membership(nonce=NONCE, member=PEER_ID, serial=0),
+    "revocation": Revocation(nonce=NONCE, member=PEER_ID, serial=1_700_000_000_501),
+}
+OF_CLOSED["record-member"] = PeerRecord(
+    incarnation=3, seq=19, membership=seal(OF_CLOSED["membership"], CLOSED, SIGNER)
+)
 
 DOCUMENTS: dict[str, Document] = {
     "record": PeerRecord(
@@ -102,10 +126,12 @@ DOCUMENTS: dict[str, Document] = {
     "sample": Sample(round=12, peers=(PEER_ID, "12D3KooWSomebodyElse"), model=MODEL, attempt=2),
     "sample-minimal": Sample(round=0, peers=(PEER_ID,), model=MODEL),
     "participation": Participation(incarnation=3, round=13, sample=BASE),
+    **OF_CLOSED,
 }
 
 ENVELOPES: dict[str, bytes] = {
-    name: seal(document, SWARM, SIGNER) for name, document in DOCUMENTS.items()
+    name: seal(document, CLOSED if name in OF_CLOSED else SWARM, SIGNER)
+    for name, document in DOCUMENTS.items()
 }
 
 MESSAGES: dict[str, AnyMessage] = {
@@ -119,12 +145,24 @@ MESSAGES: dict[str, AnyMessage] = {
         claim=ENVELOPES["claim"],
         agent="gossipd/0.1.0",
     ),
+    "hello-mode": Hello(
+        swarm=SWARM,
+        task=TASK,
+        layout=LAYOUT,
+        genesis=MODEL,
+        record=ENVELOPES["record"],
+        claim=ENVELOPES["claim"],
+        mode="rounds",
+    ),
     "refused": Refused(code="foreign-swarm", reason="this is another swarm"),
     "ping": Ping(est=41, counter=2),
     "ping-minimal": Ping(),
     "pong": Pong(est=42, counter=1, unavailable=True),
     "view-sync": ViewSync(records={AUTHORS[0]: 17}, claims={AUTHORS[1]: 5}, only=AUTHORS),
+    "view-sync-since": ViewSync(claims={AUTHORS[1]: 5}, since=17),
     "view": View(records=(ENVELOPES["record"],), claims=(ENVELOPES["claim"],)),
+    "view-sync-sum": ViewSync(claims={AUTHORS[1]: 5}, sum=bytes(range(16))),
+    "view-upto": View(claims=(ENVELOPES["claim"],), upto=18),
     "offer": Offer(manifests=(ENVELOPES["manifest"],), claims=(ENVELOPES["claim"],)),
     "want": Want(updates=(MODEL, BASE)),
     "have": Have(lineage={AUTHORS[0]: 9001}, model=MODEL, role="serving"),
@@ -158,6 +196,10 @@ MESSAGES: dict[str, AnyMessage] = {
     ),
     "round-proof-minimal": RoundProof(),
     "advert": Advert(record=ENVELOPES["record"], est=12),
+    "revocation-sync": RevocationSync(known={PEER_ID: 1_700_000_000_501}),
+    "revocation-sync-minimal": RevocationSync(),
+    "revocations": Revocations(revocations=(ENVELOPES["revocation"],)),
+    "revocations-minimal": Revocations(),
 }
 
 GOLDEN: dict[str, bytes] = {

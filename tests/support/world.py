@@ -9,7 +9,6 @@ every question gets exactly one answer or failure, and that every request is ans
 
 import heapq
 import itertools
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -25,6 +24,8 @@ from gossipd.protocol.greeting import Swarm
 from gossipd.protocol.lineage import Lineage, Relation, compare
 from gossipd.protocol.node import Node, Setup
 from gossipd.runtime.documents import Documents
+from gossipd.runtime.opened import Opened
+from gossipd.wire import limits
 from gossipd.wire.envelope import Signer
 from gossipd.wire.errors import WireError
 from gossipd.wire.framing import encode_message
@@ -36,6 +37,7 @@ SWARM = Swarm(
     task=digest(b"task"),
     layout=digest(b"layout"),
     genesis=digest(b"genesis"),
+    mode="gossip",
     agent="test/1",
 )
 TERMS = Terms(
@@ -44,7 +46,7 @@ TERMS = Terms(
     parameters=10,
     genesis=SWARM.genesis,
     codecs=frozenset({"half"}),
-    body_sizes={"half": 20},
+    body_sizes={"half": (20, 20)},
 )
 SETTINGS = Settings(cycle_seconds=1.0, local_steps=10, fanout=2, buffer=8, exchange=True)
 ANTI_ENTROPY_SECONDS = 2.0
@@ -82,6 +84,7 @@ class Member:
         examples: int = 100,
         class_counts: tuple[int, ...] | None = (50, 50),
         max_connections: int = 64,
+        membership: bytes = b"",
     ) -> None:
         self.world = world
         self.name = name
@@ -91,7 +94,8 @@ class Member:
         self.seq = Counter()
         self.documents = Documents(swarm.id, self.signer, incarnation, self.seq)  # type: ignore[arg-type]
         # A signature that one has checked holds for all; checking is most of a run's time.
-        self.documents._opened = world.opened.setdefault(swarm.id, OrderedDict())
+        self.documents._opened = world.opened
+        self.membership = self.documents.membership = membership
         self.me = author_key(self.id, incarnation)
         self.examples, self.class_counts = examples, class_counts
         self.steps = 0
@@ -102,6 +106,8 @@ class Member:
         self.timers: dict[str, int] = {}
         self.evidence: list[events.KeepEvidence] = []
         self.remembered: dict[str, tuple[str, ...]] = {}
+        self.kept: tuple[bytes, ...] = ()
+        """Revocations, as a disk would have them."""
         self.failing: events.LearningFailed | None = None
         """What every merge ends in, for a node whose gate or disk refuses."""
         self.running = True
@@ -115,6 +121,7 @@ class Member:
                 gossip=settings,
                 anti_entropy_seconds=ANTI_ENTROPY_SECONDS,
                 max_connections=max_connections,
+                membership=self.documents.open_membership(membership) if membership else None,
             ),
             Random(f"{world.seed}/{name}"),
         )
@@ -205,7 +212,7 @@ class World:
         self.log: list[str] = []
         """Every output of every member, in order."""
         self.merges: list[tuple[Member, events.Merge]] = []
-        self.opened: dict[bytes, OrderedDict[tuple[bytes, object], Any]] = {}
+        self.opened = Opened(longest=limits.ENVELOPE_BYTES)
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._questions: list[Question] = []
@@ -296,6 +303,7 @@ class World:
             settings=before.settings,
             examples=before.examples,
             class_counts=before.class_counts,
+            membership=before.membership,
         )
         member.seq.value = before.seq.value + 1000
         member.steps = before.steps
@@ -489,6 +497,11 @@ class World:
 
     def _on_Report(self, member: Member, output: events.Report) -> None:  # noqa: N802
         member.reports.append((output.kind, dict(output.fields)))
+
+    def _on_KeepRevocations(  # noqa: N802
+        self, member: Member, output: events.KeepRevocations
+    ) -> None:
+        member.kept = output.envelopes
 
     def _on_KeepEvidence(self, member: Member, output: events.KeepEvidence) -> None:  # noqa: N802
         member.evidence.append(output)

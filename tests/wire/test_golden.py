@@ -3,25 +3,30 @@
 from pathlib import Path
 
 import pytest
+from msgspec import UNSET
 
 from gossipd.wire.envelope import (
     open_claim,
     open_manifest,
+    open_membership,
     open_participation,
     open_record,
+    open_revocation,
     open_sample,
 )
 from gossipd.wire.framing import decode_request, decode_response, unpack
 from gossipd.wire.identifiers import digest
 from gossipd.wire.messages import (
     Manifest,
+    Membership,
     Participation,
     PeerRecord,
     Request,
     Response,
+    Revocation,
     Sample,
 )
-from support.wire_examples import DOCUMENTS, GOLDEN, MESSAGES, PEER_ID, SWARM
+from support.wire_examples import CLOSED, DOCUMENTS, GOLDEN, MESSAGES, OF_CLOSED, PEER_ID, SWARM
 
 FOLDER = Path(__file__).parents[1] / "golden" / "wire-v1"
 
@@ -37,7 +42,7 @@ def test_every_golden_file_has_an_example_and_the_other_way_round() -> None:
 def test_every_message_and_document_has_a_golden_file() -> None:
     examples = {type(message) for message in MESSAGES.values()}
     assert examples == {*Request.__args__, *Response.__args__}
-    assert len({type(document) for document in DOCUMENTS.values()}) == 5
+    assert len({type(document) for document in DOCUMENTS.values()}) == 7
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -63,7 +68,9 @@ def test_an_envelope_of_version_1_is_opened(name: str) -> None:
     document, envelope = DOCUMENTS[name], stored(f"envelope-{name}")
     match document:
         case PeerRecord():
-            signed = open_record(envelope, SWARM)
+            signed = open_record(envelope, CLOSED if name in OF_CLOSED else SWARM)
+            shown = signed.membership.envelope if signed.membership else UNSET
+            assert shown == document.membership
             assert (signed.author, signed.record, signed.envelope) == (PEER_ID, document, envelope)
         case Manifest():
             update = open_manifest(envelope, SWARM)
@@ -81,6 +88,14 @@ def test_an_envelope_of_version_1_is_opened(name: str) -> None:
             part = open_participation(envelope, SWARM)
             assert (part.author, part.participation) == (PEER_ID, document)
             assert part.envelope == envelope
+        case Membership():
+            member = open_membership(envelope, CLOSED)
+            assert (member.founder, member.membership) == (PEER_ID, document)
+            assert member.envelope == envelope
+        case Revocation():
+            revoked = open_revocation(envelope, CLOSED)
+            assert (revoked.founder, revoked.revocation) == (PEER_ID, document)
+            assert revoked.envelope == envelope
         case _:
             claimed = open_claim(envelope, SWARM)
             assert (claimed.author, claimed.claim, claimed.envelope) == (

@@ -8,12 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipd.wire.envelope import open_claim, open_manifest, open_record
+from gossipd.wire.envelope import (
+    open_claim,
+    open_manifest,
+    open_membership,
+    open_record,
+    open_revocation,
+    swarm_of_membership,
+)
 from gossipd.wire.errors import WireError
 from gossipd.wire.framing import decode_request, decode_response, encode_message, pack, unpack
-from gossipd.wire.messages import Manifest, PeerRecord, StepClaim
+from gossipd.wire.messages import Manifest, Membership, PeerRecord, StepClaim
 from support.properties import properties
-from support.wire_examples import GOLDEN, SWARM
+from support.wire_examples import CLOSED, GOLDEN, SWARM
 
 Reader = Callable[[bytes], Any]
 
@@ -23,11 +30,24 @@ READERS: dict[str, Reader] = {
     "record": lambda data: open_record(data, SWARM).record,
     "claim": lambda data: open_claim(data, SWARM).claim,
     "manifest": lambda data: open_manifest(data, SWARM).manifest,
+    "record of a member": lambda data: open_record(data, CLOSED).record,
+    "membership": lambda data: open_membership(data, CLOSED).membership,
+    "revocation": lambda data: open_revocation(data, CLOSED).revocation,
+    "swarm of a membership": swarm_of_membership,
+    "membership payload": lambda data: unpack(data, Membership),
     "record payload": lambda data: unpack(data, PeerRecord),
     "claim payload": lambda data: unpack(data, StepClaim),
     "manifest payload": lambda data: unpack(data, Manifest),
 }
-REASONS = {"malformed", "too-large", "version", "bad-signature", "foreign-swarm", "bad-chunks"}
+REASONS = {
+    "malformed",
+    "too-large",
+    "version",
+    "bad-signature",
+    "foreign-swarm",
+    "bad-chunks",
+    "forged-membership",
+}
 
 scalars = (
     st.none()

@@ -14,6 +14,7 @@ from gossipd.config import Config, Paths, home_directory, load, paths_of, write_
 from gossipd.control.client import Client
 from gossipd.errors import ExitCode, OperatorError
 from gossipd_cli import render
+from gossipd_cli.commands.members import found_swarm
 from gossipd_cli.options import FormatOption, HomeOption, client, example
 from gossipd_cli.output import Format, emit, emit_error, say
 from gossipd_cli.processes import Watch, detach
@@ -49,16 +50,29 @@ SwarmOption = Annotated[
 ]
 
 
-@app.command("init", epilog=example("gossipd init", "gossipd init --data ~/xrays"))
+@app.command(
+    "init",
+    epilog=example(
+        "gossipd init", "gossipd init --data ~/xrays", "gossipd init --data ~/xrays --closed"
+    ),
+)
 def init(
     data: DataOption = None,
     swarm: SwarmOption = None,
+    closed: Annotated[
+        bool, typer.Option("--closed", help="Found a closed swarm, as `gossipd members found`.")
+    ] = False,
     home: HomeOption = None,
     output_format: FormatOption = Format.text,
 ) -> None:
     """Make a state directory: settings and an identity. Never overwrites one."""
     paths = paths_of(home_directory(home))
-    emit(output_format, _initialise(paths, data, swarm), render.fields)
+    if closed and swarm:
+        raise typer.BadParameter("a closed swarm has a new id", param_hint="--swarm")
+    done = _initialise(paths, data, swarm, closed=closed)
+    if closed:
+        done["swarm"] = found_swarm(paths.home)["swarm"]
+    emit(output_format, done, render.fields)
 
 
 @app.command(
@@ -140,12 +154,19 @@ def start(
         setting or [],
     )
     config = load(paths.home, overrides)
-    if config.task.name == "idx" and not config.swarm.id:
+    if config.task.name == "idx" and not config.swarm.id and not paths.members.exists():
         # The open swarm is everybody's who has data of this shape, whatever it is about.
         raise OperatorError(
             "no-swarm",
             "own data needs a swarm of its own",
             f"--swarm {secrets.token_hex(32)} makes one, or copy another member's",
+            ExitCode.CONFIG,
+        )
+    if swarm and paths.members.exists():
+        raise OperatorError(
+            "two-swarms",
+            f"--swarm {swarm}, and this device is a member of a closed swarm",
+            "leave --swarm out: the membership says it; or choose another --home",
             ExitCode.CONFIG,
         )
     if detached:
@@ -177,13 +198,15 @@ def stop(
     emit(output_format, {"pid": pid, "stopped": True}, lambda data: f"stopped (pid {data['pid']})")
 
 
-def _initialise(paths: Paths, data: Path | None, swarm: str | None) -> dict[str, Any]:
+def _initialise(
+    paths: Paths, data: Path | None, swarm: str | None, *, closed: bool = False
+) -> dict[str, Any]:
     from gossipd.identity import load_or_create
 
     values: dict[str, Any] = {}
     if data:
         values |= {"task.name": "idx", "task.data": str(data)}
-    if data or swarm:
+    if swarm or (data and not closed):
         values["swarm.id"] = swarm or secrets.token_hex(32)
     is_new = not paths.home.exists()
     write_initial(paths.home, values)

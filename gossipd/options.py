@@ -1,0 +1,59 @@
+"""From what the operator set to what a node is built with: the same for daemon and simulator."""
+
+from gossipd import __version__
+from gossipd.config import Config
+from gossipd.protocol.gossip import Settings
+from gossipd.protocol.rounds import RoundSettings
+from gossipd.runtime.assembly import Options
+from gossipd.runtime.ports import Learner
+
+
+def options_of(
+    config: Config,
+    learner: Learner,
+    *,
+    swarm: bytes | None,
+    membership: bytes = b"",
+    revocations: tuple[bytes, ...] = (),
+) -> Options:
+    """`swarm`, `membership` and `revocations` as `Options` has them; a node without examples makes
+    no steps."""
+    gossip, network = config.gossip, config.network
+    return Options(
+        swarm=swarm,
+        agent=f"gossipd/{__version__}",
+        gossip=Settings(
+            cycle_seconds=gossip.cycle_seconds,
+            local_steps=gossip.local_steps if learner.examples else 0,
+            fanout=gossip.fanout,
+            buffer=gossip.buffer,
+            exchange=gossip.exchange,
+        ),
+        anti_entropy_seconds=gossip.anti_entropy_seconds,
+        averaging=gossip.averaging,
+        self_weight=gossip.self_weight,
+        serving_decay=gossip.serving_decay,
+        codec=gossip.codec,
+        init=gossip.init,
+        max_connections=network.max_connections,
+        request_timeout=network.request_timeout,
+        dial_timeout=network.dial_timeout,
+        progress_timeout=network.progress_timeout,
+        allow=network.allow,
+        rounds=_rounds(config, learner) if config.mode == "rounds" else None,
+        membership=membership,
+        revocations=revocations,
+    )
+
+
+def _rounds(config: Config, learner: Learner) -> RoundSettings:
+    rounds = config.rounds
+    return RoundSettings(
+        sample=rounds.sample,
+        aggregators=rounds.aggregators,
+        success_fraction=rounds.success_fraction,
+        activity_window=rounds.activity_window,
+        local_steps=rounds.local_steps if learner.examples else 0,
+        round_seconds=rounds.round_seconds,
+        exchange=config.gossip.exchange,
+    )

@@ -1,0 +1,54 @@
+"""Documents whose signatures have been checked, by their exact bytes.
+
+Claims and records pass by many times on their way through a swarm, and a signature check costs
+more than all else that is done with them. A daemon has a cache of its own; the nodes of a
+simulation share one, so that what all of them hold is checked and kept once. What a document says
+cannot depend on who opened it: the key is the swarm, the kind and every byte that was signed.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+ROOM = 4 * 1024 * 1024
+"""Bytes of envelopes kept: records and claims of some thousand peers."""
+LONGEST = 4096
+"""Longest envelope that is kept: records and claims, not manifests, which a daemon opens once."""
+
+S = TypeVar("S")
+Open = Callable[[bytes, bytes], S]
+"""(envelope, swarm) -> the document; WireError when its signature or anything else is wrong."""
+
+
+class Opened:
+    """A bounded cache: the least recently used go first. Thread-safe."""
+
+    def __init__(self, room: int = ROOM, longest: int = LONGEST) -> None:
+        self._room = room
+        self._longest = longest
+        self._kept: OrderedDict[tuple[bytes, bytes, object], Any] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, sealed: bytes, swarm: bytes, open_it: Open[S]) -> S:
+        """What `open_it(sealed, swarm)` makes of it, now or at an earlier time."""
+        key = (sealed, swarm, open_it)
+        with self._lock:
+            known: S | None = self._kept.get(key)
+            if known is not None:
+                self._kept.move_to_end(key)
+                return known
+        document = open_it(sealed, swarm)
+        if len(sealed) <= self._longest:
+            with self._lock:
+                self._keep(key, document)
+        return document
+
+    def _keep(self, key: tuple[bytes, bytes, object], document: object) -> None:
+        if key not in self._kept:
+            self._bytes += len(key[0])
+        self._kept[key] = document
+        while self._bytes > self._room:
+            (sealed, _, _), _ = self._kept.popitem(last=False)
+            self._bytes -= len(sealed)

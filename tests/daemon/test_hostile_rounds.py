@@ -1,0 +1,115 @@
+"""A peer that lies about rounds to a daemon that works in them, through its port."""
+
+from typing import Any
+
+import pytest
+
+from gossipd.tensors.layout import content_hash
+from gossipd.wire import limits
+from gossipd.wire.envelope import seal
+from gossipd.wire.framing import encode_message
+from gossipd.wire.identifiers import digest
+from gossipd.wire.messages import (
+    Aggregated,
+    Hello,
+    Ping,
+    Pong,
+    Refused,
+    RoundProof,
+    Sample,
+)
+from gossipd_scenarios.fleet import Member
+from support.hostile import Outsider
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SECONDS = 20.0
+SETTINGS = {"mode": "rounds"}
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.node.name)
+
+
+async def outsider_of(daemon: Member, name: str) -> Outsider:
+    return Outsider(name, bytes.fromhex((await daemon.status())["swarm"]))
+
+
+async def enter(outsider: Outsider, daemon: Member) -> None:
+    assert isinstance(await outsider.meet(daemon.peer_id, daemon.addresses), Hello)
+
+
+async def unmoved(daemon: Member) -> None:
+    """It still knows which round it is, and trains on."""
+    before = await daemon.status()
+    assert before["round"]["proven"] == 0
+    assert before["round"]["number"] <= 1
+    await daemon.until(
+        lambda now: bool(now["training"]["cycles"] > before["training"]["cycles"] + 1),
+        SECONDS,
+        "training to go on",
+    )
+
+
+def hand_out(outsider: Outsider, daemon: Member, round_: int, **manifest: Any) -> Aggregated:
+    base = outsider.update(outsider.body(), role="base", **manifest)
+    sample = Sample(
+        round=round_,
+        peers=(daemon.peer_id, outsider.id),
+        model=base.manifest.model,
+    )
+    sealed = seal(sample, outsider.swarm, outsider.signer)
+    claims = (outsider.claim(10),)
+    return Aggregated(round=round_, sample=sealed, manifests=(base.envelope,), claims=claims)
+
+
+async def test_a_far_round_stops_and_captures_nobody(daemon: Member, name: str) -> None:
+    async with await outsider_of(daemon, name) as outsider:
+        await enter(outsider, daemon)
+        far = limits.COUNTER - 1
+        assert isinstance(await outsider.ask(daemon.peer_id, Ping(est=far)), Pong)
+        answer = await outsider.ask(daemon.peer_id, hand_out(outsider, daemon, far))
+        assert isinstance(answer, RoundProof)
+        assert answer.state == "refused"
+        await unmoved(daemon)
+
+
+async def test_a_number_beyond_all_counting_is_not_read(daemon: Member, name: str) -> None:
+    async with await outsider_of(daemon, name) as outsider:
+        await enter(outsider, daemon)
+        answer = await outsider.ask_raw(daemon.peer_id, encode_message(Ping(est=2**60)))
+        assert isinstance(answer, Refused)
+        assert (await daemon.status())["refused_by_peer"][outsider.id]
+        await unmoved(daemon)
+
+
+async def test_a_base_that_claims_everybodys_work_is_not_trained_on(
+    daemon: Member, name: str
+) -> None:
+    async with await outsider_of(daemon, name) as outsider:
+        await enter(outsider, daemon)
+        everybody = {digest(bytes([n]))[:8]: 1_000_000 for n in range(50)}
+        lie = hand_out(outsider, daemon, 1, lineage={outsider.me: 10, **everybody})
+        await outsider.ask(daemon.peer_id, lie)
+        await daemon.until(
+            lambda s: bool(s["refused_by_peer"].get(outsider.id, {}).get("unproven-lineage")),
+            SECONDS,
+            "the lie to be counted",
+        )
+        await unmoved(daemon)
+        models = await daemon.models()
+        assert all(digest(b"\0")[:8].hex() not in m["lineage"] for m in models)
+
+
+async def test_the_initial_model_is_no_secret_and_a_sample_without_the_daemon_no_task(
+    daemon: Member, name: str
+) -> None:
+    async with await outsider_of(daemon, name) as outsider:
+        await enter(outsider, daemon)
+        sample = Sample(round=1, peers=(outsider.id,), model=content_hash(outsider.genesis))
+        sealed = seal(sample, outsider.swarm, outsider.signer)
+        answer = await outsider.ask(daemon.peer_id, Aggregated(round=1, sample=sealed))
+        assert isinstance(answer, RoundProof)
+        assert answer.state == "refused"
+        await unmoved(daemon)
