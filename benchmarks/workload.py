@@ -23,7 +23,7 @@ from gossipd.learning.split import hold_out
 from gossipd.learning.task import Examples, Task, multilayer_perceptron
 
 HIDDEN = 200
-"""Units of each hidden layer, for every data set."""
+"""Units of each hidden layer, for every data set, unless a benchmark has its own."""
 DIGITS = "digits"
 
 
@@ -53,10 +53,10 @@ class Images(Task):
     classes = 10
     portable_genesis = True
 
-    def __init__(self, source: Source, hidden_layers: int = 1) -> None:
+    def __init__(self, source: Source, hidden_layers: int = 1, hidden: int = HIDDEN) -> None:
         self.name = source.name
         self._train, self._test = _loaded(source)
-        self._sizes = (self._train[0].shape[1], *[HIDDEN] * hidden_layers, self.classes)
+        self._sizes = (self._train[0].shape[1], *[hidden] * hidden_layers, self.classes)
 
     def model(self) -> nn.Module:
         return multilayer_perceptron(*self._sizes)
