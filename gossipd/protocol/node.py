@@ -224,8 +224,10 @@ class Node:
     # --- connections -----------------------------------------------------------------------------
 
     def _on_connected(self, event: events.Connected, now: float, out: list[Output]) -> None:
+        # Of two dials that cross, each side may see the other's first: whoever dialled says hello.
+        dialled = event.outbound or self.peers.is_dialling(event.peer)
         peer = self.peers.on_connected(event.peer, event.outbound, now, out)
-        if peer is not None and event.outbound:
+        if peer is not None and dialled:
             self._questions.ask(event.peer, self._hello(asked=False), questions.Greeting(), out)
 
     def _on_dial_failed(self, event: events.DialFailed, now: float, out: list[Output]) -> None:

@@ -339,6 +339,10 @@ class Peers:
 
     # --- asking ----------------------------------------------------------------------------------
 
+    def is_dialling(self, peer_id: str) -> bool:
+        peer = self.table.get(peer_id)
+        return peer is not None and peer.state is State.DIALING
+
     def is_admitted(self, peer_id: str) -> bool:
         peer = self.table.get(peer_id)
         return peer is not None and peer.state is State.ADMITTED

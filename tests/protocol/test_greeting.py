@@ -5,13 +5,16 @@ from typing import Any
 
 import pytest
 
+from gossipd.protocol import peers
 from gossipd.protocol.events import (
     Answer,
     Answered,
     Ask,
     Connected,
+    Dial,
     Disconnect,
     Disconnected,
+    Discovered,
     Requested,
     RequestFailed,
 )
@@ -127,6 +130,14 @@ def test_the_good_are_admitted_by_both(solo: Solo) -> None:
     assert {type(a.message) for a in only(solo.ask(ann, Ping()), Ask)} == {ViewSync, Have}
     assert solo.node.peers.admitted() == sorted([ann.id, bob.id])
     assert [r["peer"] for r in solo.reports("peer-connected")] == [bob.id, ann.id]
+
+
+def test_dials_that_cross_are_greeted_whichever_of_them_each_side_saw_first(solo: Solo) -> None:
+    ann = solo.puppet("ann")
+    solo.feed(Discovered(ann.id, (NOWHERE,), "mdns"))
+    assert one(solo.fire(peers.DIAL_TIMER), Dial).peer == ann.id
+    asked = one(solo.feed(Connected(ann.id, NOWHERE, False)), Ask)
+    assert isinstance(asked.message, Hello), "ann may be waiting for this node's hello"
 
 
 def test_what_a_hello_says_of_its_sender_is_known_from_then_on(solo: Solo) -> None:
