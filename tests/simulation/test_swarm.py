@@ -185,7 +185,7 @@ def test_a_crash_instead_of_any_effect_costs_nothing_that_was_committed(
         swarm(sim, 3, mode=mode)
         victim = sim.nodes["n0"]
         own_steps = 0
-        for effects in range(40):
+        for effects in range(50):
             victim.crash_after(effects, silently=silently)
             sim.run_until(lambda: not victim.running, 60.0)
             pointers, counters = victim.store.pointers(), victim.store.counters
