@@ -39,7 +39,7 @@ demo: $(READY)
 	@$(BIN)/gossipd demo
 
 test: lint
-	$(BIN)/pytest -n 2 --cov --cov-report=term-missing:skip-covered
+	$(BIN)/pytest -n 3 --cov --cov-report=term-missing:skip-covered
 
 scenarios: $(READY)
 	@failed=0; for file in scenarios/gossipd_scenarios/library/*.toml; do \
