@@ -48,7 +48,7 @@ class Courier:
         activity: Activity,
         clock: RoundClock,
         progress: Progress,
-        told: Callable[[float], None],
+        told: Callable[[float, float, list[Output]], None],
         find: Find,
     ) -> None:
         self._view = view
@@ -59,10 +59,8 @@ class Courier:
         self._progress = progress
         """Called when an answer has proven a higher round."""
         self._told = told
-        """Called then, unless it was somebody at work on a round that had come by."""
+        """Called then with the seconds for which that peer has seen no round go on."""
         self._find = find
-        self._at_work: set[str] = set()
-        """Who has named a number of its own accord, and is asked for proof."""
         self._queried: dict[str, float] = {}
 
     # --- messages --------------------------------------------------------------------------------
@@ -131,14 +129,9 @@ class Courier:
 
     # --- which round is it -----------------------------------------------------------------------
 
-    def doubt(
-        self, peer: str, claimed: int, now: float, out: list[Output], *, came_by: bool = False
-    ) -> None:
-        """Somebody names a number: ask for its proof, if it was not asked just now. `came_by`: of
-        its own accord, not because this node had asked."""
+    def doubt(self, peer: str, claimed: int, now: float, out: list[Output]) -> None:
+        """Somebody names a number: ask for its proof, if it was not asked just now."""
         if claimed > self._clock.proven and now >= self._queried.get(peer, now):
-            if came_by:
-                self._at_work.add(peer)
             self.query(peer, now, out)
 
     def query(self, peer: str, now: float, out: list[Output]) -> None:
@@ -147,7 +140,6 @@ class Courier:
         self._queried[peer] = now + QUERY_PAUSE
 
         def told(state: RoundState | None, later: float, outputs: list[Output]) -> None:
-            self._at_work.discard(peer)
             if self._clock.proven > before:
                 self._queried.pop(peer, None)
 
@@ -194,8 +186,7 @@ class Courier:
         self._activity.heard(peer, self._clock.next)
         if self._clock.learn_from(answer.previous, documents):
             self._progress(now, out)
-            if peer not in self._at_work:
-                self._told(now)
+            self._told(answer.quiet / 1000.0, now, out)
         told(answer.state, now, out)
 
 

@@ -61,6 +61,8 @@ class Inbox:
     """Called when a higher round was proven."""
     working: Callable[[float], None]
     """Called when others work on a round."""
+    quiet: Callable[[float], float]
+    """Seconds for which no round has been seen to go on."""
     begin: Callable[[Task, float, list[Output]], None]
 
     def on_request(self, event: Requested, now: float, out: list[Output]) -> bool:
@@ -70,7 +72,7 @@ class Inbox:
         answer: Response
         if isinstance(message, Ping):
             if self.takes_part():
-                self.courier.doubt(peer, message.est, now, out, came_by=True)
+                self.courier.doubt(peer, message.est, now, out)
             answer = self.pong()
         elif isinstance(message, Have):
             # What cannot be proven, others would only refuse.
@@ -88,7 +90,7 @@ class Inbox:
             answer = self.clock.shown(state, above=message.round)
         elif isinstance(message, RoundQuery):
             state = self.state_of(peer, message, now, out)
-            answer = self.clock.shown(state, above=message.round)
+            answer = self.clock.shown(state, above=message.round, quiet=self.quiet(now))
         elif isinstance(message, Advert):
             self.judge.take(peer, event.documents, now, out)
             answer = self.pong()

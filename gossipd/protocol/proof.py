@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gossipd.protocol.view import SwarmView
+from gossipd.wire import limits
 from gossipd.wire.messages import (
     RoundProof,
     RoundState,
@@ -85,16 +86,19 @@ class RoundClock:
         witnesses = (d for d in opened if isinstance(d, SignedParticipation))
         return self.learn(next(samples, None), witnesses)
 
-    def shown(self, state: RoundState, above: int = -1) -> RoundProof:
-        """The proof as an answer; empty when the asker knows of that round."""
+    def shown(self, state: RoundState, above: int = -1, quiet: float = 0.0) -> RoundProof:
+        """The proof as an answer; empty when the asker knows of that round. `quiet`: seconds for
+        which no round has been seen to go on."""
+        milliseconds = min(int(quiet * 1000.0), limits.QUIET_MILLISECONDS)
         if self.proof is None or self.proven <= above:
-            return RoundProof(state=state, round=self.proven)
+            return RoundProof(state=state, round=self.proven, quiet=milliseconds)
         previous, *participations = self.envelopes
         return RoundProof(
             state=state,
             round=self.proven,
             previous=previous,
             participations=tuple(participations),
+            quiet=milliseconds,
         )
 
 

@@ -110,7 +110,7 @@ class Rounds:
             self.activity,
             self.clock,
             self._progressed,
-            lambda now: self._stall.told(now),
+            self._told,
             self.sampler.find,
         )
         self.fetcher = Fetcher(peers, self.pace, self.sampler.find)
@@ -210,6 +210,7 @@ class Rounds:
             self._takes_part,
             self._progressed,
             self._stall.progressed,
+            self._stall.quiet,
             self._begin,
         )
         self._timers: dict[str, Callable[[float, list[Output]], None]] = {
@@ -461,6 +462,13 @@ class Rounds:
         """Nobody else does: the next round begins with what this node stands on."""
         ready = self._opening = self.desk.prepare(self.clock.next, now, now, out)
         self.desk.ready(ready, self.bases.base, self.bases.serving, now, out)
+
+    def _told(self, quiet: float, now: float, out: list[Output]) -> None:
+        """By a peer that has seen no round go on for `quiet` seconds."""
+        self._stall.told(quiet, now, out)
+        if quiet > self.pace.stall_seconds:
+            # Whose turn it is to open the next one may be waiting for news of the one before.
+            self.desk.look_ahead(self.clock.next, now, out)
 
     def _progressed(self, now: float, out: list[Output]) -> None:
         """A higher round is proven."""

@@ -30,7 +30,7 @@ that a draw begins with."""
 OUTCOMES = 16
 """Outcomes of pings over which this share is averaged, exponentially: ours."""
 
-REACH_PINGS = 2
+REACH_PINGS = 1.5
 """Ping time-outs that making a connection may take, ping included: five round trips, in most cases;
 a ping time-out is four long ones. Ours."""
 

@@ -37,8 +37,8 @@ one lives, in 97 of 100 cases, when four of five are dead. All would be too many
 DIALLED = 4
 """Of those before it in the order, so many are dialled if need be to see whether they answer. Ours:
 in most stalls the round goes on and this node has only not heard of it."""
-TOLD = 0.5
-"""Of the usual wait, after this node was told of a round on its asking. Ours."""
+LOOK = 0.5
+"""Of the usual wait: how often it is seen to whether the wait has become shorter. Ours."""
 OUTSIDE = 2.0
 """Usual waits of a node that comes late in the order: it only keeps up to date. Ours."""
 QUIET = 4.0
@@ -76,7 +76,6 @@ class StallRule:
         """Whether this node has nothing to do with a round that is under way."""
         self._open = open_
         self._seen = self._turned = 0.0
-        self._told = False
         self._placed_for = 0
         self._place = 0
         self._lot = 1.0
@@ -90,18 +89,23 @@ class StallRule:
     def progressed(self, now: float) -> None:
         """A round goes on, or has been reached."""
         self._seen = now
-        self._told = False
         self._stalls = 0
 
-    def told(self, now: float) -> None:
-        """This node had asked, and a round has been reached that it had not heard of. How long ago
-        that was nobody says: a shorter wait shows whether it still goes on."""
-        self.progressed(now)
-        self._told = True
+    def told(self, quiet: float, now: float, out: list[Output]) -> None:
+        """A round has been reached that this node had not heard of; whoever told so has itself seen
+        nothing go on for `quiet` seconds. What was over long ago is no progress: this node may be
+        called upon at once."""
+        self.progressed(now - quiet)
+        self._find_place()
+        self._wait(now, out)
+
+    def quiet(self, now: float) -> float:
+        """Seconds for which no round has been seen to go on."""
+        return now - self._seen
 
     def is_quiet(self, now: float) -> bool:
         """Whether no rounds have been heard of for longer than any node needs to hear of them."""
-        return now - self._seen > QUIET * self._pace.stall_seconds
+        return self.quiet(now) > QUIET * self._pace.stall_seconds
 
     @property
     def _due(self) -> float:
@@ -109,8 +113,6 @@ class StallRule:
         patience = self._pace.stall_seconds * min(1 + self._stalls, PATIENCE)
         if not self._is_called:
             patience *= OUTSIDE
-        elif self._told and not self._stalls:
-            patience *= TOLD
         return (self._turned if self._stalls else self._seen) + patience * self._lot
 
     @property
@@ -125,7 +127,7 @@ class StallRule:
 
     def _wait(self, now: float, out: list[Output]) -> None:
         # Looked at often enough for a wait that becomes shorter, since something was heard of.
-        at = min(self._due, now + TOLD * self._pace.stall_seconds)
+        at = min(self._due, now + LOOK * self._pace.stall_seconds)
         out.append(SetTimer(TIMER, max(at, now + 0.05)))
 
     def on_timer(self, now: float, out: list[Output]) -> None:
@@ -141,7 +143,7 @@ class StallRule:
         peers = [] if self._activity.alone else self._peers.admitted()
         likely = [p for p in peers if not self._activity.is_suspect(p)] or peers
         asked = self._policy.choose(likely, ASKED)
-        turn = _Turn(now)
+        turn = _Turn(self._clock.next)
         told = partial(self._asked, turn)
         if not called:
             self._sampler.draw(asked, 1, told, now, out)
@@ -170,7 +172,10 @@ class StallRule:
 
     def _look(self, turn: "_Turn", now: float, out: list[Output]) -> None:
         turn.missing -= 1
-        if not turn.missing and turn.mine and self._seen <= turn.since and self._may_open():
+        if turn.missing or not turn.mine:
+            return
+        still = self._stalls > 0 and self._clock.next == turn.round
+        if still and self._may_open():
             self._open(now, out)
 
 
@@ -178,7 +183,7 @@ class StallRule:
 class _Turn:
     """What this node finds out at one stall."""
 
-    since: float
+    round: int
     missing: int = 1
     """Draws that have not ended."""
     mine: bool = False

@@ -61,6 +61,8 @@ FETCH_BYTES_IN_FLIGHT = 512 * MIB
 # --- numbers that must be plausible ------------------------------------------------------------
 COUNTER = 2**53
 """Sequence numbers, step counters, rounds, examples: exact in every msgpack implementation."""
+QUIET_MILLISECONDS = 10_000_000
+"""For which a peer says that no round has gone on: hours, longer than any wait."""
 EXAMPLES_OVER_MEDIAN = 10
 """Claimed examples count at most this many times the median of the swarm (a claim is not trust)."""
 

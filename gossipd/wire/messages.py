@@ -323,6 +323,8 @@ class RoundProof(Message, frozen=True, kw_only=True, tag="round_proof"):
     participations: Participations = ()
     state: RoundState = "unknown"
     """What became of what was sent or asked about."""
+    quiet: Annotated[int, Meta(ge=0, le=limits.QUIET_MILLISECONDS)] = 0
+    """Milliseconds for which this peer has seen no round go on."""
 
 
 class Advert(Message, frozen=True, kw_only=True, tag="advert"):

@@ -193,6 +193,7 @@ MESSAGES: dict[str, AnyMessage] = {
         previous=ENVELOPES["sample"],
         participations=(ENVELOPES["participation"],),
         state="collecting",
+        quiet=1500,
     ),
     "round-proof-minimal": RoundProof(),
     "advert": Advert(record=ENVELOPES["record"], est=12),

@@ -220,8 +220,8 @@ def _topology(axes: Any, result: Result) -> None:
             axes.annotate(name, (x, y), (5, 5), textcoords="offset points", fontsize="x-small")
     axes.figure.colorbar(drawn, ax=axes, shrink=0.7, label="accuracy in the end")
     axes.set_axis_off()
-    who = "everybody may talk to everybody" if links is None else f"{len(links)} links"
-    axes.set_title(f"Who is there in the end ({who}; x: gone, ring: came back)", loc="left")
+    who = "all may talk to all" if links is None else f"{len(links)} links"
+    axes.set_title(f"Who is there in the end ({who}; x: gone, ring: back)", loc="left")
 
 
 def _last(values: list[float | None]) -> float:
