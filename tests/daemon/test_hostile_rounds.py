@@ -52,8 +52,10 @@ async def unmoved(daemon: Member) -> None:
     )
 
 
-def hand_out(outsider: Outsider, daemon: Member, round_: int, **manifest: Any) -> Aggregated:
-    base = outsider.update(outsider.body(), role="base", **manifest)
+def hand_out(
+    outsider: Outsider, daemon: Member, round_: int, body: bytes = b"", **manifest: Any
+) -> Aggregated:
+    base = outsider.update(body or outsider.body(), role="base", **manifest)
     sample = Sample(
         round=round_,
         peers=(daemon.peer_id, outsider.id),
@@ -112,4 +114,23 @@ async def test_the_initial_model_is_no_secret_and_a_sample_without_the_daemon_no
         answer = await outsider.ask(daemon.peer_id, Aggregated(round=1, sample=sealed))
         assert isinstance(answer, RoundProof)
         assert answer.state == "refused"
+        await unmoved(daemon)
+
+
+async def test_a_counter_that_forks_is_kept_as_proof_and_its_author_refused(
+    daemon: Member, name: str
+) -> None:
+    async with await outsider_of(daemon, name) as outsider:
+        await enter(outsider, daemon)
+        for offset in (0.01, 0.02):
+            lie = hand_out(outsider, daemon, 1, body=outsider.body(offset), seq=77)
+            await outsider.ask(daemon.peer_id, lie)
+        await daemon.until(
+            lambda s: bool(s["refused"].get("equivocation")), SECONDS, "the fork to be noticed"
+        )
+        proofs = [e for e in (await daemon.events())["events"] if e["kind"] == "equivocation"]
+        assert [proof["author"] for proof in proofs] == [outsider.id]
+        again = hand_out(outsider, daemon, 1, body=outsider.body(0.03))
+        answer = await outsider.ask(daemon.peer_id, again)
+        assert not isinstance(answer, RoundProof) or answer.state != "accepted"
         await unmoved(daemon)
