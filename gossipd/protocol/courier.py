@@ -50,6 +50,7 @@ class Courier:
         progress: Progress,
         told: Callable[[float], None],
         find: Find,
+        between: Callable[[str, Update], Sequence[Update]],
     ) -> None:
         self._view = view
         self._peers = peers
@@ -61,6 +62,8 @@ class Courier:
         self._told = told
         """Called then, unless it was somebody at work on a round that had come by."""
         self._find = find
+        self._between = between
+        """The bases that a peer lacks to decode a model."""
         self._at_work: set[str] = set()
         """Who has named a number of its own accord, and is asked for proof."""
         self._queried: dict[str, float] = {}
@@ -90,11 +93,12 @@ class Courier:
         """AGGREGATED to one of a sample, with the proof of the highest round."""
         base, serving = ready.base, ready.serving
         updates = [u for u in (base, serving) if u is not None] if base is not None else []
+        between = () if base is None else self._between(peer, base)
         previous, *participations = self._clock.envelopes or (b"",)
         message = Aggregated(
             round=ready.round,
             sample=sample.envelope,
-            manifests=tuple(u.envelope for u in updates),
+            manifests=tuple(u.envelope for u in (*updates, *between)),
             previous=previous,
             participations=tuple(participations),
             claims=self._claims(peer, updates),

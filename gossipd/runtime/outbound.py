@@ -14,6 +14,7 @@ from gossipd.protocol.events import (
     Train,
     Trained,
 )
+from gossipd.runtime.coding import Way
 from gossipd.runtime.counters import ReservedCounter
 from gossipd.runtime.documents import Documents
 from gossipd.runtime.models import Encoded, Models
@@ -31,7 +32,7 @@ from gossipd.runtime.ports import (
 from gossipd.tensors.codecs import CodecError
 from gossipd.wire import limits
 from gossipd.wire.identifiers import author_key, digest
-from gossipd.wire.messages import ZERO, Manifest, Role, Update
+from gossipd.wire.messages import WHOLE, ZERO, Manifest, Role, Update
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +136,10 @@ class Outbound:
         base: bytes | None = None,
         evaluation: Evaluation | None = None,
         round_: int = 0,
+        way: Way | None = None,
     ) -> Update:
         """Encode, describe, sign and store a model as an update. In the compute worker."""
-        encoded = self._models.encode(vector)
+        encoded = self._models.encode(vector, way)
         evaluation = evaluation or self._learner.held_out(encoded.vector)
         self.evaluations[encoded.model] = evaluation
         update = self._documents.manifest(
@@ -156,7 +158,7 @@ class Outbound:
         base: bytes | None,
         round_: int,
     ) -> Manifest:
-        reference = self._models.reference
+        codec, reference = encoded.way
         return Manifest(
             swarm=self._identifiers.swarm,
             task=self._identifiers.task,
@@ -165,7 +167,7 @@ class Outbound:
             role=role,
             kind="full" if reference == ZERO else "delta",
             reference=reference,
-            codec=encoded.codec,
+            codec=codec,
             layout=self._models.layout.hash,
             parameters=self._models.layout.parameters,
             model=encoded.model,
@@ -254,7 +256,10 @@ class Outbound:
     # --- serving bodies --------------------------------------------------------------------------
 
     async def body(self, key: bytes) -> bytes | None:
-        """The body of an update that this node holds: its own, or another's that it passes on."""
+        """The body of an update that this node holds, its own or another's that it passes on; or a
+        whole model, for who lacks what a body is a delta against."""
+        if key.startswith(WHOLE):
+            return await self._compute.run(self._models.whole, key.removeprefix(WHOLE))
         return self._store.load_body(key)
 
 

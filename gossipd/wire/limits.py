@@ -46,7 +46,9 @@ MEMBER_NAME = 64
 """Longest name that a founder gives a member."""
 SAMPLE = 256
 """Peers of one sampled round: far above the papers' 13."""
-MANIFESTS_PER_ROUND = 3
+BASES_BETWEEN = 4
+"""Bases that a receiver may have to get first, since each is a delta against the one before."""
+MANIFESTS_PER_ROUND = 3 + BASES_BETWEEN
 """What a round's message names: a head, and at most the base and serving model beside it."""
 
 # --- models and bodies -------------------------------------------------------------------------
