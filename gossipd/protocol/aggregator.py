@@ -28,6 +28,7 @@ from gossipd.protocol.plan import Plan, Planner
 from gossipd.protocol.proof import RoundClock
 from gossipd.protocol.round_events import Aggregate, RoundAggregated, RoundWorkFailed
 from gossipd.protocol.tasks import Delivery, Told
+from gossipd.protocol.trail import coded
 from gossipd.protocol.trainer import CHECK_SECONDS, GROWTH
 from gossipd.protocol.work import Ended, Work
 from gossipd.wire.messages import RoundState, SignedSample, Update
@@ -386,6 +387,7 @@ class Aggregator:
         self.aggregated += 1
         made = event.base.manifest.model.hex()
         fields: Fields = {"round": handout.round, "models": models, "base": made}
+        fields |= coded(event.base)
         out.append(Report("aggregated", fields))
         # It stands on what it has made even when another's hand-out turns out to be faster.
         self._bases.take(event.base, event.serving, ignore, now, out, judged=True)

@@ -12,6 +12,7 @@ it; who stands on M_k-2 wants M_k-1 and M_k first, in which it is helped:
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
+from gossipd.protocol.events import Fields
 from gossipd.wire import limits
 from gossipd.wire.messages import GENESIS, ZERO, Update
 
@@ -23,6 +24,18 @@ WHOLE = 0.8
 """The same against the initial model, as measured there."""
 EXACT = 4.0
 """In float32: what a reference costs that no way leads to."""
+
+
+def coded(update: Update) -> Fields:
+    """How an update travels, for people: its codec, against what, and the bytes that saves."""
+    manifest = update.manifest
+    special = manifest.reference in (GENESIS, ZERO)
+    return {
+        "codec": manifest.codec,
+        "reference": manifest.reference.decode() if special else manifest.reference.hex(),
+        "bytes": manifest.body_size,
+        "saved": round(EXACT * manifest.parameters) - manifest.body_size,
+    }
 
 
 class Trail:

@@ -25,6 +25,7 @@ from gossipd.runtime.models import Models
 from gossipd.runtime.opened import Opened
 from gossipd.runtime.outbound import Identifiers, Outbound
 from gossipd.runtime.ports import Clock, Compute, Learner, Store, StoredModel
+from gossipd.runtime.references import References
 from gossipd.runtime.round_work import RoundWork
 from gossipd.runtime.waits import Waits
 from gossipd.tensors.codecs import body_sizes, names
@@ -95,6 +96,7 @@ class Parts:
     documents: Documents
     models: Models
     outbound: Outbound
+    references: References
     round_work: RoundWork
     steps: ReservedCounter
     waits: Waits
@@ -238,6 +240,7 @@ def assemble(ports: Ports, options: Options) -> Parts:
         documents=documents,
         models=models,
         outbound=outbound,
+        references=inbound.references,
         round_work=round_work,
         steps=steps,
         waits=waits,

@@ -16,6 +16,8 @@ from gossipd.tensors.layout import content_hash
 from gossipd.wire.errors import WireError
 from gossipd.wire.messages import GENESIS, ZERO, Manifest
 
+NUMBER_BYTES = 4
+"""Of float32, in which models are compared, kept and counted."""
 CACHE_BYTES = 256 * 1024 * 1024
 """Vectors kept in memory beside the three that this node stands on."""
 

@@ -4,6 +4,7 @@ The mirror of `inbound`. What is told to the core is committed: a crash after it
 anybody has heard of.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,7 @@ from gossipd.protocol.events import (
 from gossipd.runtime.coding import Way
 from gossipd.runtime.counters import ReservedCounter
 from gossipd.runtime.documents import Documents
-from gossipd.runtime.models import Encoded, Models
+from gossipd.runtime.models import NUMBER_BYTES, Encoded, Models
 from gossipd.runtime.ports import (
     Clock,
     Compute,
@@ -73,6 +74,13 @@ class Outbound:
         self._serving_decay = serving_decay
         self._snapshot = snapshot
         self.me = author_key(identifiers.peer_id, documents.incarnation)
+        self.published: Counter[str] = Counter()
+        """Own updates by codec, since the start."""
+        self.bodies_sent = 0
+        """Bodies that others have asked for, resumed ones again,"""
+        self.bytes_sent = 0
+        """and how long they were; as float32 each would have been as long as `whole_bytes`."""
+        self.whole_bytes = NUMBER_BYTES * models.layout.parameters
         self.evaluations: dict[bytes, Evaluation] = {}
         """Held-out evaluations of the models that this node stands on, by content hash."""
 
@@ -146,6 +154,7 @@ class Outbound:
             self._describe(encoded, evaluation, role, lineage, steps, base, round_)
         )
         self._store.save_update(update.id, update.author, update.envelope, encoded.body)
+        self.published[encoded.way.codec] += 1
         return update
 
     def _describe(
@@ -259,8 +268,13 @@ class Outbound:
         """The body of an update that this node holds, its own or another's that it passes on; or a
         whole model, for who lacks what a body is a delta against."""
         if key.startswith(WHOLE):
-            return await self._compute.run(self._models.whole, key.removeprefix(WHOLE))
-        return self._store.load_body(key)
+            body = await self._compute.run(self._models.whole, key.removeprefix(WHOLE))
+        else:
+            body = self._store.load_body(key)
+        if body is not None:
+            self.bodies_sent += 1
+            self.bytes_sent += len(body)
+        return body
 
 
 def chunk_hashes(body: bytes | memoryview) -> tuple[bytes, ...]:

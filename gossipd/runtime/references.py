@@ -8,12 +8,10 @@ import asyncio
 from collections import Counter
 
 from gossipd.runtime.downloads import Downloads
-from gossipd.runtime.models import Models
+from gossipd.runtime.models import NUMBER_BYTES, Models
 from gossipd.runtime.ports import Compute
 from gossipd.wire.errors import WireError
 from gossipd.wire.messages import GENESIS, WHOLE, ZERO
-
-NUMBER_BYTES = 4
 
 
 class WrongReferenceError(Exception):
