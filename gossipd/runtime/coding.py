@@ -6,7 +6,8 @@
                                                                     of a sample makes good again
     the new model        q3 against M_k, or q8 against genesis      as the aggregator has seen who
                                                                     is to train on it
-    the serving model    q8 against genesis                         asked for by whoever missed some
+    the serving model    q4 against that new model, or as that      its rounding never comes home,
+                                                                    so it has a bit more
 
 each in an entropy stage. Nothing is remembered from one delta to the next: rounding is random and
 unbiased, so no error piles up (measured by benchmarks/codecs.py, with the choice of q2 and q3).
@@ -68,3 +69,9 @@ class Coding:
         if not self.is_auto or previous is None:
             return self.whole
         return Way("q3+deflate" if heads >= AVERAGED else "q8+deflate", previous)
+
+    def serving(self, beside: Way, model: bytes, heads: int) -> Way:
+        """The moving average, beside a base `model` that travels by the way `beside`."""
+        if not self.is_auto or beside == self.whole:
+            return self.whole
+        return Way("q4+deflate" if heads >= AVERAGED else "q8+deflate", model)

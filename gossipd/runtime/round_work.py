@@ -121,7 +121,10 @@ class RoundWork:
         way = self.models.coding.base(plan.reference, heads)
         base = self._publish(candidate, "base", plan, evaluation, way)
         model = self.models.get(base.manifest.model)
-        serving = self._publish(self._serving(plan, groups, model), "serving", plan)
+        chain = self._serving(plan, groups, model)
+        if chain is not model:
+            way = self.models.coding.serving(way, base.manifest.model, heads)
+        serving = self._publish(chain, "serving", plan, way=way)
         return RoundAggregated(plan.ticket, base, serving)
 
     def _publish(
