@@ -20,8 +20,9 @@ from pathlib import Path
 from statistics import median
 
 import psutil
+from matplotlib.figure import Figure
 
-from benchmarks.harness import Options, Report, main, median_or_none
+from benchmarks.harness import COLOURS, Options, Report, main, median_or_none
 from gossipd.config import LearningConfig, TaskConfig
 from gossipd.learning.build import learner_from_config
 from gossipd_cli.output import table
@@ -99,8 +100,10 @@ def measure(options: Options) -> Report:
     return Report(
         dataset=name,
         text=_text(rows, nodes, rounds, name, counted),
-        data={"bytes_counted": counted, "runs": [asdict(outcome) for outcome in outcomes]},
-        measured=_measured(rows, samples, rounds),
+        data={"bytes_counted": counted, "rows": [asdict(outcome) for outcome in outcomes]},
+        # The bounds are made for these images and this perceptron.
+        measured=_measured({} if options.data is None else rows),
+        figures={"accuracy": _figure(rows, name)},
     )
 
 
@@ -290,8 +293,8 @@ def _until(outcomes: Sequence[Outcome], index: int) -> float | None:
     return median_or_none([o.to_target and o.to_target[index] for o in outcomes])
 
 
-def _measured(rows: Rows, samples: Sequence[int], rounds: int) -> Mapping[str, float | None]:
-    """A value for each bound; none of them for a smoke test's four nodes."""
+def _measured(rows: Rows) -> Mapping[str, float | None]:
+    """A value for each bound; None where no run was for it."""
     measured: dict[str, float | None] = {}
     for sample in SAMPLES:
         here = rows.get((sample, "auto"), ())
@@ -308,9 +311,8 @@ def _measured(rows: Rows, samples: Sequence[int], rounds: int) -> Mapping[str, f
             else theirs - ours,
         }
     every = [outcome for outcomes in rows.values() for outcome in outcomes]
-    whole = bool(set(samples) & set(SAMPLES))
-    measured["MB a node, forked, its own"] = _median(every, "memory") if whole else None
-    measured["seconds until all are up and meshed"] = _median(every, "launch") if whole else None
+    measured["MB a node, forked, its own"] = _median(every, "memory") if every else None
+    measured["seconds until all are up and meshed"] = _median(every, "launch") if every else None
     return measured
 
 
@@ -351,6 +353,28 @@ def _text(rows: Rows, nodes: int, rounds: int, name: str, counted: str) -> str:
         f"{nodes} daemons, {rounds} rounds, {name}; medians over the seeds, accuracy the mean; "
         f"bytes counted {counted}\n\n{drawn}"
     )
+
+
+def _figure(rows: Rows, name: str) -> Figure:
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    place = figure.subplots()
+    for number, ((sample, codec), outcomes) in enumerate(rows.items()):
+        for outcome in outcomes:
+            there = [(k, a) for k, a in enumerate(outcome.accuracy, 1) if a is not None]
+            place.plot(
+                [number_of for number_of, _ in there],
+                [accuracy for _, accuracy in there],
+                color=COLOURS[number % len(COLOURS)],
+                linestyle="-" if codec == "auto" else "--",
+                linewidth=1.0,
+                label=f"{sample} in a round, {codec}" if outcome is outcomes[0] else None,
+            )
+    place.set_xlabel("round")
+    place.set_ylabel("test accuracy of the round's model")
+    place.set_title(name)
+    place.grid(alpha=0.3)
+    place.legend()
+    return figure
 
 
 def _isolated() -> int | None:

@@ -140,8 +140,11 @@ class Models:
         self.keep(model, vector)
 
     def whole(self, model: bytes) -> bytes | None:
-        """A model as `take_whole` wants it; None when it is not here."""
-        vector = self.find(model)
+        """A model as `take_whole` wants it; None when it is not here. On the loop: whoever asks
+        shall not wait for a training to end."""
+        vector = self._cache.get(model)
+        if vector is None:
+            vector = self._store.load_vector(model)
         return None if vector is None else vector.astype("<f4", copy=False).tobytes()
 
     def decode(self, manifest: Manifest, body: bytes) -> None:

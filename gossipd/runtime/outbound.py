@@ -268,7 +268,7 @@ class Outbound:
         """The body of an update that this node holds, its own or another's that it passes on; or a
         whole model, for who lacks what a body is a delta against."""
         if key.startswith(WHOLE):
-            body = await self._compute.run(self._models.whole, key.removeprefix(WHOLE))
+            body = self._models.whole(key.removeprefix(WHOLE))
         else:
             body = self._store.load_body(key)
         if body is not None:
