@@ -18,6 +18,7 @@ from gossipd.protocol.roster import State
 from gossipd.runtime.assembly import Parts
 from gossipd.runtime.ports import Clock, Compute, StoredModel
 from gossipd.storage.store import DiskStore
+from gossipd.wire.messages import Update
 
 Document = dict[str, Any]
 
@@ -104,6 +105,7 @@ class Operations:
                 "refused": exchange.refused,
                 "gated": mode.gated,
             },
+            "coding": self._coding(),
             "refused": dict(node.peers.refused),
             "refused_by_peer": {
                 p.id: dict(p.refused) for p in node.peers.table.values() if p.refused
@@ -111,6 +113,18 @@ class Operations:
             "errors": dict(parts.engine.errors),
             "waiting": self._waiting(),
             "health": self.health(),
+        }
+
+    def _coding(self) -> Document:
+        """What `gossip.codec` has come to, and what that saves against float32."""
+        sent = self._parts.outbound
+        return {
+            "setting": self._config.gossip.codec,
+            "published": dict(sent.published),
+            "bodies_sent": sent.bodies_sent,
+            "bytes_sent": sent.bytes_sent,
+            "bytes_saved": sent.bodies_sent * sent.whole_bytes - sent.bytes_sent,
+            "references": dict(self._parts.references.counts),
         }
 
     def _membership(self) -> Document | None:
@@ -206,11 +220,14 @@ class Operations:
         roles = {pointers.base: "base", pointers.serving: "serving", pointers.head: "head"}
         rows = []
         for stored in self._store.models():
+            update = self._update_of(stored)
             rows.append(
                 {
                     "hash": stored.model.hex(),
                     "role": roles.get(stored.model, "other"),
-                    "author": self._author_of(stored),
+                    "author": self._author_of(stored, update),
+                    "codec": None if update is None else update.manifest.codec,
+                    "body_size": None if update is None else update.manifest.body_size,
                     "created": stored.created,
                     "lineage": {author.hex(): steps for author, steps in stored.lineage.items()},
                     "held_out_loss": stored.loss,
@@ -220,12 +237,15 @@ class Operations:
             )
         return rows
 
-    def _author_of(self, stored: StoredModel) -> str | None:
+    def _update_of(self, stored: StoredModel) -> Update | None:
+        sealed = None if stored.update is None else self._store.load_manifest(stored.update)
+        return None if sealed is None else self._parts.documents.open_manifest(sealed)
+
+    def _author_of(self, stored: StoredModel, update: Update | None) -> str | None:
         """Who signed a model's update; the own id for averages, which nobody signs."""
         if stored.update is None:
             return self._identity.peer_id
-        sealed = self._store.load_manifest(stored.update)
-        return None if sealed is None else self._parts.documents.open_manifest(sealed).author
+        return None if update is None else update.author
 
     def identity(self) -> Document:
         return {

@@ -127,8 +127,10 @@ class GossipConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Mean seconds between two pulls from one peer; a guess."""
     serving_decay: Decay = 0.8
     """Of the moving average that predictions use; ours, measured."""
-    codec: Literal["half", "dense"] = "half"
-    """What travels: float16 or float32; half the bytes for no loss that we could measure."""
+    codec: Literal["auto", "half", "dense"] = "auto"
+    """What travels: float16, float32, or what takes fewest bytes: in rounds two or three bits a
+    number against the round's model where the receivers have it, eight against the initial one
+    elsewhere; in gossip float16. Ours, measured by benchmarks/codecs.py and benchmarks/w1.py."""
     init: Literal["genesis", "own"] = "genesis"
     """Start from the task's common initial model, or each from its own random one (the papers'; not
     in rounds)."""

@@ -58,6 +58,7 @@ def status(data: Document) -> str:
         if data["models"].get(role)
     ]
     rows.append(("updates", _joined(*(f"{n:,} {name}" for name, n in data["updates"].items()))))
+    rows.append(("coding", _coding(data["coding"])))
     if data["refused"]:
         rows.append(("refused", _joined(*(f"{n:,} {why}" for why, n in data["refused"].items()))))
     if data["errors"]:
@@ -127,7 +128,19 @@ def models(data: list[Document], others: int | None = None) -> str:
         left_out = max(0, len(data) - with_role - others)
         ranked = ranked[: len(data) - left_out]
     drawn = table(
-        ("HASH", "ROLE", ">LOSS", ">ACCURACY", ">AUTHORS", ">STEPS", ">SIZE", "CREATED", "AUTHOR"),
+        (
+            "HASH",
+            "ROLE",
+            ">LOSS",
+            ">ACCURACY",
+            ">AUTHORS",
+            ">STEPS",
+            ">SIZE",
+            "CODEC",
+            ">SENT",
+            "CREATED",
+            "AUTHOR",
+        ),
         [
             (
                 short(row["hash"], 16),
@@ -137,6 +150,8 @@ def models(data: list[Document], others: int | None = None) -> str:
                 str(len(row["lineage"])),
                 f"{sum(row['lineage'].values()):,}",
                 size(row["size"]),
+                row["codec"] or "-",
+                "-" if row["body_size"] is None else size(row["body_size"]),
                 moment(row["created"]),
                 _ending(row["author"]),
             )
@@ -251,6 +266,15 @@ def _model(row: Document) -> str:
         f"accuracy {measure(row['held_out_accuracy'])}",
         f"loss {measure(row['held_out_loss'])}",
         short(row["hash"] or "", 16),
+    )
+
+
+def _coding(row: Document) -> str:
+    return _joined(
+        row["setting"],
+        " ".join(f"{codec} {count:,}" for codec, count in sorted(row["published"].items())),
+        f"{row['bodies_sent']:,} bodies sent, {size(row['bytes_sent'])}",
+        f"{size(row['bytes_saved'])} saved",
     )
 
 

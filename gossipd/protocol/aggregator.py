@@ -24,10 +24,11 @@ from gossipd.protocol.events import CancelTimer, Fields, Output, Report, SetTime
 from gossipd.protocol.fetching import Fetcher
 from gossipd.protocol.handout import Desk, Handout
 from gossipd.protocol.pace import Pace
-from gossipd.protocol.plan import Planner
+from gossipd.protocol.plan import Plan, Planner
 from gossipd.protocol.proof import RoundClock
 from gossipd.protocol.round_events import Aggregate, RoundAggregated, RoundWorkFailed
 from gossipd.protocol.tasks import Delivery, Told
+from gossipd.protocol.trail import coded
 from gossipd.protocol.trainer import CHECK_SECONDS, GROWTH
 from gossipd.protocol.work import Ended, Work
 from gossipd.wire.messages import RoundState, SignedSample, Update
@@ -95,6 +96,7 @@ class Aggregator:
         pace: Pace,
         desk: Desk,
         work: Work,
+        sample: int,
         check: Callable[[str, bytes, Told, float, list[Output]], None],
         chain: Callable[[bytes], Update | None],
         progress: Callable[[float, list[Output]], None],
@@ -110,6 +112,7 @@ class Aggregator:
         self._pace = pace
         self._desk = desk
         self._work = work
+        self._sample = sample
         self._check = check
         """Ask a trainer whether it still works in a sample."""
         self._chain = chain
@@ -347,11 +350,29 @@ class Aggregator:
         self._working = True
         self._work.start(
             lambda t: Aggregate(
-                t, handout.round, plan.groups, plan.offered, plan.serving, plan.lineage
+                t,
+                handout.round,
+                plan.groups,
+                plan.offered,
+                plan.serving,
+                plan.lineage,
+                self._reference(plan, handout.round),
             ),
             ended,
             out,
         )
+
+    def _reference(self, plan: Plan, round_: int) -> bytes | None:
+        """What the average is a delta against: what it was trained from, if those who are likely to
+        be drawn next have that, or come to it cheaply."""
+        if len(plan.groups) != 1 or plan.offered:
+            # Islands are too far apart for few bits.
+            return None
+        (group,) = plan.groups
+        for head in group.heads:
+            self._fetcher.trail.stands(head.author, group.model)
+        likely = self._activity.order(round_)[: self._sample]
+        return group.model if self._fetcher.trail.pays(group.model, likely) else None
 
     def _aggregated(
         self,
@@ -366,6 +387,7 @@ class Aggregator:
         self.aggregated += 1
         made = event.base.manifest.model.hex()
         fields: Fields = {"round": handout.round, "models": models, "base": made}
+        fields |= coded(event.base)
         out.append(Report("aggregated", fields))
         # It stands on what it has made even when another's hand-out turns out to be faster.
         self._bases.take(event.base, event.serving, ignore, now, out, judged=True)

@@ -50,6 +50,7 @@ class Courier:
         progress: Progress,
         told: Callable[[float, float, list[Output]], None],
         find: Find,
+        between: Callable[[str, Update], Sequence[Update]],
     ) -> None:
         self._view = view
         self._peers = peers
@@ -61,6 +62,13 @@ class Courier:
         self._told = told
         """Called then with the seconds for which that peer has seen no round go on."""
         self._find = find
+<<<<<<< HEAD
+=======
+        self._between = between
+        """The bases that a peer lacks to decode a model."""
+        self._at_work: set[str] = set()
+        """Who has named a number of its own accord, and is asked for proof."""
+>>>>>>> faf6a265acb40fc074b240e5ba60faa1ece7942f
         self._queried: dict[str, float] = {}
 
     # --- messages --------------------------------------------------------------------------------
@@ -88,11 +96,12 @@ class Courier:
         """AGGREGATED to one of a sample, with the proof of the highest round."""
         base, serving = ready.base, ready.serving
         updates = [u for u in (base, serving) if u is not None] if base is not None else []
+        between = () if base is None else self._between(peer, base)
         previous, *participations = self._clock.envelopes or (b"",)
         message = Aggregated(
             round=ready.round,
             sample=sample.envelope,
-            manifests=tuple(u.envelope for u in updates),
+            manifests=tuple(u.envelope for u in (*updates, *between)),
             previous=previous,
             participations=tuple(participations),
             claims=self._claims(peer, updates),

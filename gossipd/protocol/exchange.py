@@ -28,7 +28,7 @@ from gossipd.protocol.peers import Peers
 from gossipd.protocol.view import SwarmView
 from gossipd.wire import limits
 from gossipd.wire.identifiers import author_key
-from gossipd.wire.messages import GENESIS, ZERO, Update
+from gossipd.wire.messages import GENESIS, ZERO, Manifest, Update
 
 FETCHES_AT_ONCE = 8
 """Ours: more than a node merges per cycle; the rest waits, the newest of each author."""
@@ -52,6 +52,8 @@ class Terms:
     codecs: frozenset[str]
     body_sizes: Mapping[str, tuple[int, int]]
     """Shortest and longest body of this layout by codec."""
+    any_reference: bool = False
+    """Whether a delta may be against any model, as in rounds, not the task's initial one alone."""
 
 
 def recency(update: Update) -> tuple[int, int]:
@@ -149,14 +151,13 @@ class Exchange:
     def _refusal(self, update: Update) -> str | None:
         manifest, terms = update.manifest, self._terms
         author = author_key(update.author, manifest.incarnation)
-        known_references = (GENESIS, ZERO, terms.genesis)
         if manifest.task != terms.task:
             return "foreign-task"
         if manifest.layout != terms.layout or manifest.parameters != terms.parameters:
             return "wrong-layout"
         if manifest.codec not in terms.codecs:
             return "unknown-codec"
-        if manifest.reference not in known_references:
+        if not self._is_reference(manifest):
             return "unknown-reference"
         if (manifest.kind == "full") != (manifest.reference == ZERO):
             return "wrong-kind"
@@ -178,6 +179,12 @@ class Exchange:
         if self._view.members.is_revoked(update.author):
             return REVOKED_AUTHOR
         return None
+
+    def _is_reference(self, manifest: Manifest) -> bool:
+        if manifest.reference in (GENESIS, ZERO, self._terms.genesis):
+            return True
+        is_hash = len(manifest.reference) == len(manifest.model)
+        return self._terms.any_reference and is_hash and manifest.reference != manifest.model
 
     def _is_duplicate(self, peer: str, update: Update, now: float, out: list[Output]) -> bool:
         key = (author_key(update.author, update.manifest.incarnation), update.manifest.seq)

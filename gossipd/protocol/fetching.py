@@ -1,5 +1,7 @@
 """Getting a body that is needed, from whoever has it: one source after the other.
 
+What a body is a delta against comes first, where a short way of bases leads to it (see `trail`).
+
 A source that does not answer a ping any more is left at once: the transport's patience is made for
 slow links, and a round does not wait that long for the dead.
 """
@@ -12,6 +14,7 @@ from functools import partial
 from gossipd.protocol.events import Arrived, Fetch, FetchFailed, Output, SetTimer
 from gossipd.protocol.pace import Pace
 from gossipd.protocol.peers import Peers
+from gossipd.protocol.trail import Trail
 from gossipd.wire.messages import Update
 
 TIMER = "rounds.fetch"
@@ -45,16 +48,20 @@ class _Fetching:
 class Fetcher:
     """Every fetch ends: the runtime answers each with one event, within its own deadlines."""
 
-    def __init__(self, peers: Peers, pace: Pace, find: Find) -> None:
+    def __init__(
+        self, peers: Peers, pace: Pace, find: Find, genesis: bytes, parameters: int
+    ) -> None:
         self._peers = peers
         self._pace = pace
         self._find = find
+        self.trail = Trail(genesis, parameters, lambda update_id: update_id in self._held)
         self._open: dict[bytes, _Fetching] = {}
         self._held: OrderedDict[bytes, None] = OrderedDict()
         self.fetched = 0
 
     def own(self, update: Update) -> None:
-        """An update that this node has made."""
+        """An update that this node has made, or stands on."""
+        self.trail.learn(update)
         self._held[update.id] = None
         while len(self._held) > HELD:
             self._held.popitem(last=False)
@@ -66,9 +73,26 @@ class Fetcher:
         self, update: Update, sources: Iterable[str], then: Then, now: float, out: list[Output]
     ) -> None:
         """`then(True)` once the body is here, at once if it is; `then(False)` if nobody has it."""
+        self.trail.learn(update)
         if update.id in self._held:
             then(True, now, out)
             return
+        sources = tuple(sources)
+        before = self.trail.before(update)
+        if not before:
+            self._begin(update, sources, then, now, out)
+            return
+
+        def next_one(here: bool, later: float, outputs: list[Output]) -> None:
+            # Without it, the reference itself is asked for.
+            go_on = self.get if here else self._begin
+            go_on(update, sources, then, later, outputs)
+
+        self._begin(before[0], (*sources, before[0].author), next_one, now, out)
+
+    def _begin(
+        self, update: Update, sources: Iterable[str], then: Then, now: float, out: list[Output]
+    ) -> None:
         fetching = self._open.get(update.id)
         if fetching is not None:
             fetching.thens.append(then)

@@ -21,6 +21,7 @@ class Host:
     me: str
     swarm: bytes
     genesis: bytes
+    parameters: int
     anti_entropy_seconds: float
     view: SwarmView
     view_pulls: ViewPulls

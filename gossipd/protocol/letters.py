@@ -16,6 +16,8 @@ from gossipd.protocol.tasks import Delivery, Task
 from gossipd.protocol.view import SwarmView
 from gossipd.wire import limits
 from gossipd.wire.messages import (
+    GENESIS,
+    ZERO,
     Aggregated,
     Response,
     Role,
@@ -65,7 +67,11 @@ class Judge:
         elif model != sample.sample.model:
             fault = "wrong-model"
         elif self._admissible(peer, (base, serving), now, out):
-            return Task(message.round, sample, base, serving, peer)
+            bases = (d for d in documents if isinstance(d, Update) and d.manifest.role == "base")
+            between = [b for b in bases if b is not base]
+            if not self._admissible(peer, between, now, out):
+                return None
+            return Task(message.round, sample, base, serving, peer, tuple(between))
         else:
             return None
         self.peers.refuse(peer, fault, now, out, hostile=True)
@@ -95,6 +101,7 @@ class Judge:
             head.author != peer
             or head.manifest.round != message.round
             or head.manifest.base != sample.sample.model
+            or head.manifest.reference not in (GENESIS, ZERO, self.genesis, sample.sample.model)
         ):
             fault = "wrong-head"
         elif self._admissible(peer, (head, base, serving), now, out):

@@ -133,6 +133,7 @@ class Node:
             setup.peer_id,
             setup.swarm.id,
             setup.swarm.genesis,
+            setup.terms.parameters,
             setup.anti_entropy_seconds,
             self.view,
             self._view_pulls,

@@ -140,14 +140,19 @@ class Pulls:
         out: list[Output],
     ) -> None:
         self._judge.take(peer, documents, now, out)
-        offered = {
-            d.manifest.role: d
+        admitted = [
+            d
             for d in documents
             if isinstance(d, Update)
             and d.manifest.role != "head"
             and self._exchange.admissible(peer, d, now, out)
-        }
-        base, serving = offered.get("base"), offered.get("serving")
+        ]
+        for update in admitted:
+            self._fetcher.trail.learn(update)
+        # The first of a role is what is offered; other bases only lead to it.
+        offered = {d.manifest.role: d for d in reversed(admitted)}
+        base = offered.get("base") if role == "base" else None
+        serving = offered.get("serving")
 
         def proven(ok: bool, later: float, outputs: list[Output]) -> None:
             if ok:
@@ -272,8 +277,12 @@ class Pulls:
         return self._offer(peer, offered)
 
     def _offer(self, peer: str, updates: Sequence[Update]) -> Offer:
+        """With the bases that the peer lacks to decode the first of these."""
         claims = {c: None for u in updates for c in self._view.proofs_for(peer, u.manifest.lineage)}
-        return Offer(manifests=tuple(u.envelope for u in updates), claims=tuple(claims))
+        between = self._fetcher.trail.between(peer, updates[0]) if updates else ()
+        return Offer(
+            manifests=tuple(u.envelope for u in (*updates, *between)), claims=tuple(claims)
+        )
 
     @staticmethod
     def _is_news_to(have: Have, update: Update) -> bool:

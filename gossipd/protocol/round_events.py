@@ -71,6 +71,8 @@ class Aggregate(Struct, frozen=True):
     serving: Update | None
     """The serving chain's last model: E <- .8 E + .2 M. None starts the chain with M."""
     lineage: dict[bytes, int]
+    reference: bytes | None = None
+    """Content hash of what the base may be a delta against; None: of the task's initial model."""
 
 
 class Blend(Struct, frozen=True):

@@ -21,6 +21,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import UNSET
+
 from gossipd.protocol import aggregator, antientropy, fetching, handout, sampling, stall, trainer
 from gossipd.protocol.activity import Activity
 from gossipd.protocol.aggregator import Aggregator
@@ -112,8 +114,9 @@ class Rounds:
             self._progressed,
             self._told,
             self.sampler.find,
+            lambda peer, update: self.fetcher.trail.between(peer, update),
         )
-        self.fetcher = Fetcher(peers, self.pace, self.sampler.find)
+        self.fetcher = Fetcher(peers, self.pace, self.sampler.find, host.genesis, host.parameters)
         self.bases = Bases(view, work)
         self.islands = Islands(view, self.bases, self.pace, lambda: self.clock.proven)
         self._stall = StallRule(
@@ -172,6 +175,7 @@ class Rounds:
             self.pace,
             self.desk,
             work,
+            settings.sample,
             self._check_trainer,
             self._chains.get,
             self._progressed,
@@ -380,7 +384,12 @@ class Rounds:
 
     def _pong(self) -> Pong:
         available = self._may_train() and self._takes_part()
-        return Pong(est=self.clock.proven, counter=self._counter, unavailable=not available)
+        return Pong(
+            est=self.clock.proven,
+            counter=self._counter,
+            unavailable=not available,
+            base=self.bases.model or self._host.genesis,
+        )
 
     @property
     def _counter(self) -> int:
@@ -389,6 +398,8 @@ class Rounds:
 
     def _on_pong(self, peer: str, pong: Pong, now: float, out: list[Output]) -> None:
         self.activity.heard(peer, self.clock.next)
+        if pong.base is not UNSET:
+            self.fetcher.trail.stands(peer, pong.base)
         self._courier.doubt(peer, pong.est, now, out)
 
     # --- a round's way ---------------------------------------------------------------------------
@@ -409,6 +420,8 @@ class Rounds:
             "aggregator": task.sender,
         }
         out.append(Report("round-started", fields))
+        for base in task.between:
+            self.fetcher.trail.learn(base)
         self.trainer.begin(task, self._may_train(), now, out)
 
     def _attempt(self, round_: int) -> int:

@@ -21,6 +21,8 @@ class Task:
     serving: Update | None
     """The serving chain's model of that round."""
     sender: str
+    between: tuple[Update, ...] = ()
+    """Bases that lead to what the model is a delta against."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,14 @@ from functools import partial
 
 from gossipd.protocol.activity import Activity
 from gossipd.protocol.bases import Bases
-from gossipd.protocol.events import CancelTimer, Output, Report, SetTimer
+from gossipd.protocol.events import CancelTimer, Fields, Output, Report, SetTimer
 from gossipd.protocol.fetching import Fetcher
 from gossipd.protocol.lineage import Relation, compare
 from gossipd.protocol.pace import Pace
 from gossipd.protocol.round_events import RoundTrained, TrainRound
 from gossipd.protocol.sampling import Draw, Sampler
 from gossipd.protocol.tasks import Delivery, Task, Told
+from gossipd.protocol.trail import coded
 from gossipd.protocol.work import Ended, Work
 from gossipd.wire.messages import RoundState, SignedClaim
 
@@ -226,7 +227,8 @@ class Trainer:
         self._pace.trained(now - self.since)
         self.cycles += 1
         self.loss = event.loss
-        out.append(Report("trained", {"round": task.round, "steps": event.claim.claim.steps}))
+        fields: Fields = {"round": task.round, "steps": event.claim.claim.steps}
+        out.append(Report("trained", {**fields, **coded(event.head)}))
         lineage = {} if task.model is None else task.model.manifest.lineage
         base = self._bases.base
         if base is None or compare(lineage, base.manifest.lineage) in (

@@ -18,12 +18,14 @@ from gossipd.protocol.rounds import RoundSettings
 from gossipd.runtime import state
 from gossipd.runtime.counters import ReservedCounter
 from gossipd.runtime.documents import Documents
+from gossipd.runtime.downloads import Downloads
 from gossipd.runtime.engine import Engine, Log
 from gossipd.runtime.inbound import Inbound
 from gossipd.runtime.models import Models
 from gossipd.runtime.opened import Opened
 from gossipd.runtime.outbound import Identifiers, Outbound
 from gossipd.runtime.ports import Clock, Compute, Learner, Store, StoredModel
+from gossipd.runtime.references import References
 from gossipd.runtime.round_work import RoundWork
 from gossipd.runtime.waits import Waits
 from gossipd.tensors.codecs import body_sizes, names
@@ -94,6 +96,7 @@ class Parts:
     documents: Documents
     models: Models
     outbound: Outbound
+    references: References
     round_work: RoundWork
     steps: ReservedCounter
     waits: Waits
@@ -163,16 +166,14 @@ def assemble(ports: Ports, options: Options) -> Parts:
         snapshot=lambda: state.snapshot(node, ports.transport.port) if ports.saves_swarm else None,
     )
     inbound = Inbound(
-        transport=ports.transport,
+        downloads=Downloads(ports.transport, waits, options.progress_timeout),
         models=models,
         outbound=outbound,
         learner=learner,
         store=store,
         compute=ports.compute,
-        waits=waits,
         averaging=options.averaging,
         self_weight=options.self_weight,
-        progress_timeout=options.progress_timeout,
     )
     node = Node(
         Setup(
@@ -186,6 +187,7 @@ def assemble(ports: Ports, options: Options) -> Parts:
                 genesis=models.genesis_hash,
                 codecs=frozenset(names()),
                 body_sizes={name: body_sizes(name, layout) for name in names()},
+                any_reference=options.rounds is not None,
             ),
             gossip=options.gossip,
             anti_entropy_seconds=options.anti_entropy_seconds,
@@ -238,6 +240,7 @@ def assemble(ports: Ports, options: Options) -> Parts:
         documents=documents,
         models=models,
         outbound=outbound,
+        references=inbound.references,
         round_work=round_work,
         steps=steps,
         waits=waits,

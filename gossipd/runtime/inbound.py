@@ -4,30 +4,23 @@
 decided to. Between the two an update only waits. The same code serves daemon and simulator.
 """
 
-from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Literal
 
 from gossipd.averaging.concurrent import Side as WeighedSide
 from gossipd.averaging.concurrent import merge_concurrent
 from gossipd.averaging.mean import mean
 from gossipd.averaging.variance import variance_corrected
-from gossipd.network.interface import NetworkError, TransferInterrupted, Transport
+from gossipd.network.interface import NetworkError
 from gossipd.protocol.events import Arrived, Fetch, FetchFailed, LearningFailed, Merge, Merged
 from gossipd.runtime import gate
+from gossipd.runtime.downloads import Downloads, TooMuchInFlightError
 from gossipd.runtime.models import Models
 from gossipd.runtime.outbound import Outbound, chunk_hashes
 from gossipd.runtime.ports import Compute, Evaluation, Learner, Pointers, Store, Vector
-from gossipd.runtime.waits import Waits
+from gossipd.runtime.references import References, WrongReferenceError
 from gossipd.tensors.codecs import CodecError
-from gossipd.wire import limits
 from gossipd.wire.errors import WireError
 from gossipd.wire.messages import Update
-
-RESUMES = 3
-"""How often one fetch is taken up again where it stopped, before it is given up."""
-PARTIALS = 8
-"""Broken-off bodies that are kept for a later attempt, from whatever peer."""
 
 Averaging = Literal["variance_corrected", "mean"]
 
@@ -36,41 +29,30 @@ class GateRefusedError(Exception):
     """The gate's verdict, on its way out of the compute worker."""
 
 
-@dataclass(slots=True)
-class _Partial:
-    buffer: bytearray
-    received: int
-
-
 class Inbound:
     """Takes in what others have made."""
 
     def __init__(
         self,
         *,
-        transport: Transport,
+        downloads: Downloads,
         models: Models,
         outbound: Outbound,
         learner: Learner,
         store: Store,
         compute: Compute,
-        waits: Waits,
         averaging: Averaging,
         self_weight: float,
-        progress_timeout: float,
     ) -> None:
-        self._transport = transport
+        self._downloads = downloads
         self._models = models
         self._outbound = outbound
         self._learner = learner
         self._store = store
         self._compute = compute
-        self._waits = waits
         self._averaging = averaging
         self._self_weight = self_weight
-        self._progress_timeout = progress_timeout
-        self._partials: OrderedDict[bytes, _Partial] = OrderedDict()
-        self._in_flight = 0
+        self.references = References(models, compute, downloads)
 
     # --- receive, verify, decode -----------------------------------------------------------------
 
@@ -78,57 +60,25 @@ class Inbound:
         """Get the body of a judged update and make its model known."""
         peer, update = plan.peer, plan.update
         manifest = update.manifest
-        if self._in_flight + manifest.body_size > limits.FETCH_BYTES_IN_FLIGHT:
-            return FetchFailed(peer, update, "too-much-in-flight", "nobody")
-        self._in_flight += manifest.body_size
         try:
+            await self.references.get(peer, manifest.reference)
             body = self._store.load_body(update.id)
             if body is None:
-                body = await self._fetch(peer, update)
+                body = await self._downloads.get("update", peer, update.id, manifest.body_size)
                 if await self._compute.run(chunk_hashes, body) != manifest.chunks:
                     return FetchFailed(peer, update, "bad-chunk", "carrier")
             await self._compute.run(self._take, update, body)
         except NetworkError as error:
             return FetchFailed(peer, update, f"fetch-{error.reason}", "nobody")
+        except TooMuchInFlightError:
+            return FetchFailed(peer, update, "too-much-in-flight", "nobody")
+        except WrongReferenceError as error:
+            return FetchFailed(peer, update, str(error), "carrier")
         except WireError as error:
             return FetchFailed(peer, update, error.reason, "author")
         except OSError:
             return FetchFailed(peer, update, "storage", "nobody")
-        finally:
-            self._in_flight -= manifest.body_size
         return Arrived(peer, update)
-
-    async def _fetch(self, peer: str, update: Update) -> bytes:
-        """The body's bytes, resumed where an earlier attempt stopped."""
-        size = update.manifest.body_size
-        partial = self._partials.pop(update.id, None) or _Partial(bytearray(size), 0)
-        deadline = self._progress_timeout * (2 + len(update.manifest.chunks))
-        for attempt in range(RESUMES):
-            fetch = self._transport.fetch_blob(
-                peer,
-                update.id,
-                memoryview(partial.buffer),
-                partial.received,
-                self._progress_timeout,
-            )
-            try:
-                await self._waits.until("update", peer, deadline, fetch)
-            except TransferInterrupted as error:
-                partial.received = max(error.received, partial.received)
-                if error.reason in ("gone", "wrong-size") or attempt == RESUMES - 1:
-                    self._keep(update.id, partial)
-                    raise
-            except TimeoutError:
-                raise NetworkError("timeout") from None
-            else:
-                return bytes(partial.buffer)
-        raise AssertionError("unreachable")
-
-    def _keep(self, update_id: bytes, partial: _Partial) -> None:
-        if 0 < partial.received < len(partial.buffer):
-            self._partials[update_id] = partial
-            while len(self._partials) > PARTIALS:
-                self._partials.popitem(last=False)
 
     def _take(self, update: Update, body: bytes) -> None:
         self._models.decode(update.manifest, body)

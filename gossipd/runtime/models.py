@@ -9,21 +9,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gossipd.runtime.coding import Coding, Way
 from gossipd.runtime.ports import Learner, Pointers, Store, Vector
 from gossipd.tensors.codecs import CodecError, decode, encode
 from gossipd.tensors.layout import content_hash
 from gossipd.wire.errors import WireError
 from gossipd.wire.messages import GENESIS, ZERO, Manifest
 
-CACHE_BYTES = 256 * 1024 * 1024
-"""Vectors kept in memory beside the three that this node stands on."""
+NUMBER_BYTES = 4
+"""Of float32, in which models are compared, kept and counted."""
+CACHE_BYTES = 16 * 1024 * 1024
+"""Vectors kept in memory: all heads of a sample when models are small. Ours, measured by
+benchmarks/w1.py: of 256 MiB a node's memory grew by each body that it had seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """A model as it is published, and as everybody will decode it."""
 
-    codec: str
+    way: Way
     body: bytes
     vector: Vector
     model: bytes
@@ -35,12 +39,11 @@ class Models:
 
     def __init__(self, store: Store, learner: Learner, codec: str, init: str) -> None:
         self._store = store
-        self._codec = codec
         self.layout = learner.layout
         self.genesis = learner.genesis()
         self.genesis_hash = content_hash(self.genesis)
-        self.reference = GENESIS if init == "genesis" else ZERO
-        """What this node's deltas are against; with own random starts nothing is shared."""
+        # With own random starts no model is shared that a delta could be against.
+        self.coding = Coding(codec, GENESIS if init == "genesis" else ZERO)
         self._cache: OrderedDict[bytes, Vector] = OrderedDict({self.genesis_hash: self.genesis})
         self.initial = (
             self.genesis_hash if init == "genesis" else self.remember(learner.own_start())
@@ -97,42 +100,81 @@ class Models:
 
     # --- to and from bodies ----------------------------------------------------------------------
 
-    def encode(self, vector: Vector) -> Encoded:
-        """CodecError when the vector cannot be published (not finite)."""
+    def encode(self, vector: Vector, way: Way | None = None) -> Encoded:
+        """`way`: the operator's by default. A reference that is gone gives way to the task's
+        initial model, numbers beyond a codec's range to float32.
+
+        CodecError when the vector cannot be published (not finite).
+        """
         variances = self.layout.variances(vector)
-        reference = self._reference(self.reference)
-        delta = vector - reference
-        codec = self._codec
+        way = way or self.coding.plain
+        if self.lacks(way.reference):
+            way = self.coding.whole
+        reference = self._reference(way.reference)
+        with np.errstate(over="ignore"):
+            delta = vector if reference is None else vector - reference
         try:
-            body = encode(codec, delta, self.layout)
+            body = encode(way.codec, delta, self.layout)
         except CodecError as error:
             if error.reason != "out-of-range":
                 raise
-            codec, body = "dense", encode("dense", delta, self.layout)
-        decoded = reference + decode(codec, body, self.layout)
+            way = Way("dense", way.reference)
+            body = encode("dense", delta, self.layout)
+        decoded = self._against(reference, decode(way.codec, body, self.layout))
         model = content_hash(decoded)
         self.keep(model, decoded)
-        return Encoded(codec, body, decoded, model, variances)
+        return Encoded(way, body, decoded, model, variances)
+
+    def lacks(self, reference: bytes) -> bool:
+        """Whether a delta against this cannot be decoded, since the model is not here."""
+        return reference not in (GENESIS, ZERO) and self.find(reference) is None
+
+    def take_whole(self, model: bytes, numbers: bytes) -> None:
+        """Keep a model that came as float32 little-endian, one number after the other. WireError
+        when it is not the one with this content hash."""
+        vector = np.frombuffer(numbers, "<f4").astype(np.float32)
+        if vector.size != self.layout.parameters or content_hash(vector) != model:
+            raise WireError("wrong-reference", model.hex())
+        if not np.isfinite(vector).all():
+            raise WireError("not-finite", "a reference")
+        self.keep(model, vector)
+
+    def whole(self, model: bytes) -> bytes | None:
+        """A model as `take_whole` wants it; None when it is not here. On the loop: whoever asks
+        shall not wait for a training to end."""
+        vector = self._cache.get(model)
+        if vector is None:
+            vector = self._store.load_vector(model)
+        return None if vector is None else vector.astype("<f4", copy=False).tobytes()
 
     def decode(self, manifest: Manifest, body: bytes) -> None:
         """Make the model of a verified manifest and body known. WireError when it is not that."""
         if len(manifest.variances) not in (0, len(self.layout.tensors)):
             raise WireError("wrong-variances", f"{len(manifest.variances)} of them")
+        reference = self._reference(manifest.reference)
         try:
             delta = decode(manifest.codec, body, self.layout)
         except CodecError as error:
             raise WireError(error.reason, f"codec {manifest.codec}") from None
-        with np.errstate(over="ignore"):
-            vector = self._reference(manifest.reference) + delta
+        vector = self._against(reference, delta)
         if not np.isfinite(vector).all():
             raise WireError("not-finite", "the model overflows")
         if content_hash(vector) != manifest.model:
             raise WireError("wrong-model", "the body decodes to another model than declared")
         self.keep(manifest.model, vector)
 
-    def _reference(self, reference: bytes) -> Vector:
+    def _reference(self, reference: bytes) -> Vector | None:
+        """None for ZERO: adding zeros would cost a sign of its own. WireError when it is gone."""
         if reference == ZERO:
-            return np.zeros(self.layout.parameters, np.float32)
-        if reference in (GENESIS, self.genesis_hash):
-            return self.genesis
-        raise WireError("unknown-reference", reference.hex())
+            return None
+        vector = self.genesis if reference == GENESIS else self.find(reference)
+        if vector is None:
+            raise WireError("no-reference", reference.hex())
+        return vector
+
+    @staticmethod
+    def _against(reference: Vector | None, delta: Vector) -> Vector:
+        if reference is not None:
+            with np.errstate(over="ignore"):
+                delta += reference
+        return delta

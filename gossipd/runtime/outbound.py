@@ -4,6 +4,7 @@ The mirror of `inbound`. What is told to the core is committed: a crash after it
 anybody has heard of.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,9 +15,10 @@ from gossipd.protocol.events import (
     Train,
     Trained,
 )
+from gossipd.runtime.coding import Way
 from gossipd.runtime.counters import ReservedCounter
 from gossipd.runtime.documents import Documents
-from gossipd.runtime.models import Encoded, Models
+from gossipd.runtime.models import NUMBER_BYTES, Encoded, Models
 from gossipd.runtime.ports import (
     Clock,
     Compute,
@@ -31,7 +33,7 @@ from gossipd.runtime.ports import (
 from gossipd.tensors.codecs import CodecError
 from gossipd.wire import limits
 from gossipd.wire.identifiers import author_key, digest
-from gossipd.wire.messages import ZERO, Manifest, Role, Update
+from gossipd.wire.messages import WHOLE, ZERO, Manifest, Role, Update
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,13 @@ class Outbound:
         self._serving_decay = serving_decay
         self._snapshot = snapshot
         self.me = author_key(identifiers.peer_id, documents.incarnation)
+        self.published: Counter[str] = Counter()
+        """Own updates by codec, since the start."""
+        self.bodies_sent = 0
+        """Bodies that others have asked for, resumed ones again,"""
+        self.bytes_sent = 0
+        """and how long they were; as float32 each would have been as long as `whole_bytes`."""
+        self.whole_bytes = NUMBER_BYTES * models.layout.parameters
         self.evaluations: dict[bytes, Evaluation] = {}
         """Held-out evaluations of the models that this node stands on, by content hash."""
 
@@ -135,15 +144,17 @@ class Outbound:
         base: bytes | None = None,
         evaluation: Evaluation | None = None,
         round_: int = 0,
+        way: Way | None = None,
     ) -> Update:
         """Encode, describe, sign and store a model as an update. In the compute worker."""
-        encoded = self._models.encode(vector)
+        encoded = self._models.encode(vector, way)
         evaluation = evaluation or self._learner.held_out(encoded.vector)
         self.evaluations[encoded.model] = evaluation
         update = self._documents.manifest(
             self._describe(encoded, evaluation, role, lineage, steps, base, round_)
         )
         self._store.save_update(update.id, update.author, update.envelope, encoded.body)
+        self.published[encoded.way.codec] += 1
         return update
 
     def _describe(
@@ -156,7 +167,7 @@ class Outbound:
         base: bytes | None,
         round_: int,
     ) -> Manifest:
-        reference = self._models.reference
+        codec, reference = encoded.way
         return Manifest(
             swarm=self._identifiers.swarm,
             task=self._identifiers.task,
@@ -165,7 +176,7 @@ class Outbound:
             role=role,
             kind="full" if reference == ZERO else "delta",
             reference=reference,
-            codec=encoded.codec,
+            codec=codec,
             layout=self._models.layout.hash,
             parameters=self._models.layout.parameters,
             model=encoded.model,
@@ -254,8 +265,16 @@ class Outbound:
     # --- serving bodies --------------------------------------------------------------------------
 
     async def body(self, key: bytes) -> bytes | None:
-        """The body of an update that this node holds: its own, or another's that it passes on."""
-        return self._store.load_body(key)
+        """The body of an update that this node holds, its own or another's that it passes on; or a
+        whole model, for who lacks what a body is a delta against."""
+        if key.startswith(WHOLE):
+            body = self._models.whole(key.removeprefix(WHOLE))
+        else:
+            body = self._store.load_body(key)
+        if body is not None:
+            self.bodies_sent += 1
+            self.bytes_sent += len(body)
+        return body
 
 
 def chunk_hashes(body: bytes | memoryview) -> tuple[bytes, ...]:

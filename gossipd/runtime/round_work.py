@@ -27,6 +27,7 @@ from gossipd.protocol.round_events import (
     TrainRound,
 )
 from gossipd.runtime import gate
+from gossipd.runtime.coding import Way
 from gossipd.runtime.counters import ReservedCounter
 from gossipd.runtime.documents import Documents
 from gossipd.runtime.inbound import Averaging, GateRefusedError, declared_by
@@ -92,13 +93,15 @@ class RoundWork:
         # The counter numbers the mini-batches too: after a restart training goes on in the data.
         training = self.learner.train(start, None, plan.steps, seed=steps - plan.steps)
         lineage = {} if plan.model is None else plan.model.manifest.lineage
+        model = self.models.genesis_hash if plan.model is None else plan.model.manifest.model
         head = self.outbound.publish(
             training.vector,
             role="head",
             lineage={**lineage, self.outbound.me: steps},
             steps=steps,
-            base=self.models.genesis_hash if plan.model is None else plan.model.manifest.model,
+            base=model,
             round_=plan.round,
+            way=self.models.coding.head(model, len(plan.sample.sample.peers)),
         )
         self.store.save_vector(head.manifest.model, self.models.get(head.manifest.model))
         return head, training.loss
@@ -114,13 +117,23 @@ class RoundWork:
         sides = [*groups, *(self._side(offered, offered.base) for offered in plan.offered)]
         candidate = self._merged(sides)
         evaluation = self._judge(candidate)
-        base = self._publish(candidate, "base", plan, evaluation)
+        heads = sum(len(group.heads) for group in plan.groups)
+        way = self.models.coding.base(plan.reference, heads)
+        base = self._publish(candidate, "base", plan, evaluation, way)
         model = self.models.get(base.manifest.model)
-        serving = self._publish(self._serving(plan, groups, model), "serving", plan, None)
+        chain = self._serving(plan, groups, model)
+        if chain is not model:
+            way = self.models.coding.serving(way, base.manifest.model, heads)
+        serving = self._publish(chain, "serving", plan, way=way)
         return RoundAggregated(plan.ticket, base, serving)
 
     def _publish(
-        self, vector: Vector, role: Role, plan: Aggregate | Blend, evaluation: Evaluation | None
+        self,
+        vector: Vector,
+        role: Role,
+        plan: Aggregate | Blend,
+        evaluation: Evaluation | None = None,
+        way: Way | None = None,
     ) -> Update:
         return self.outbound.publish(
             vector,
@@ -129,6 +142,7 @@ class RoundWork:
             steps=plan.lineage.get(self.outbound.me, 0),
             evaluation=evaluation,
             round_=plan.round,
+            way=way or self.models.coding.whole,
         )
 
     def _group(self, group: Group) -> Side:

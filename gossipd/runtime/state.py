@@ -9,13 +9,14 @@ import msgspec
 
 from gossipd.protocol.node import Node
 from gossipd.protocol.rounds import Rounds
+from gossipd.runtime.coding import Way
 from gossipd.runtime.documents import Documents
 from gossipd.runtime.models import Models
 from gossipd.runtime.outbound import Outbound
 from gossipd.runtime.ports import Store, StoredModel
 from gossipd.wire.errors import WireError
 from gossipd.wire.framing import pack
-from gossipd.wire.messages import Role, SignedClaim, SignedRecord, Update
+from gossipd.wire.messages import ZERO, Role, SignedClaim, SignedRecord, Update
 
 
 class SwarmState(msgspec.Struct, frozen=True):
@@ -108,7 +109,11 @@ def restore_rounds(
         lineage = dict(row.lineage)
         round_ = 0 if known is None else known.manifest.round
         own = lineage.get(outbound.me, 0)
-        return outbound.publish(vector, role=role, lineage=lineage, steps=own, round_=round_)
+        # Exactly as it is, so that the node goes on standing on what was committed.
+        way = Way("dense", ZERO)
+        return outbound.publish(
+            vector, role=role, lineage=lineage, steps=own, round_=round_, way=way
+        )
 
     pointers = models.pointers
     last = _update(rows.get(pointers.base), documents, store)

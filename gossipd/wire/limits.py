@@ -26,7 +26,6 @@ TEXT_BYTES = 4 * KIB
 """Longest text field inside a message."""
 
 # --- what a message may hold -------------------------------------------------------------------
-MANIFESTS_PER_OFFER = 4
 RECORDS_PER_MESSAGE = 512
 CLAIMS_PER_MESSAGE = 4096
 ADDRESSES_PER_RECORD = 8
@@ -46,7 +45,10 @@ MEMBER_NAME = 64
 """Longest name that a founder gives a member."""
 SAMPLE = 256
 """Peers of one sampled round: far above the papers' 13."""
-MANIFESTS_PER_ROUND = 3
+BASES_BETWEEN = 8
+"""Bases that a receiver may have to get first, since each is a delta against the one before."""
+MANIFESTS_PER_OFFER = 4 + BASES_BETWEEN
+MANIFESTS_PER_ROUND = 3 + BASES_BETWEEN
 """What a round's message names: a head, and at most the base and serving model beside it."""
 
 # --- models and bodies -------------------------------------------------------------------------

@@ -34,6 +34,8 @@ GENESIS = b"genesis"
 """Reference of a delta against the task's initial model."""
 ZERO = b"zero"
 """Reference of a full model."""
+WHOLE = b"whole/"
+"""Before a model's content hash the key of a blob: its float32, little-endian."""
 
 # --- signed documents --------------------------------------------------------------------------
 
@@ -190,6 +192,8 @@ class Pong(Message, frozen=True, kw_only=True, tag="pong"):
     counter: Counter = 0
     unavailable: bool = False
     """Alive, but may not train now (battery, paused): skipped, not failed."""
+    base: Digest | UnsetType = UNSET
+    """In rounds: content hash of the base that it stands on; deltas for it may be against that."""
 
 
 class ViewSync(Message, frozen=True, kw_only=True, tag="view_sync"):

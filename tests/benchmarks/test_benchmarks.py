@@ -13,7 +13,17 @@ from benchmarks.harness import BARS, judge, load_bars, median_or_none
 from support.tree import ROOT
 
 SECONDS = 240
-COMMANDS = ["averaging", "blackout", "codecs", "islands", "quake", "rounds", "scale", "variance"]
+COMMANDS = [
+    "averaging",
+    "blackout",
+    "codecs",
+    "islands",
+    "quake",
+    "rounds",
+    "scale",
+    "variance",
+    "w1",
+]
 
 
 def benchmark(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

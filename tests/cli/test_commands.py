@@ -33,6 +33,7 @@ serving   accuracy 0.9375 · loss 0.2500 · abababababababab
 head      accuracy 0.9375 · loss 0.2500 · abababababababab
 base      accuracy - · loss - · efefefefefefefef
 updates   5 offered · 4 fetched · 3 merged · 0 adopted · 1 redundant · 2 refused
+coding    auto · q2+deflate 12 q3+deflate 3 · 20 bodies sent, 60 kB · 325 kB saved
 refused   2 bad-signature
 waiting   body from {OTHER} for 1.5 s, 20.0 s left
 address   /ip4/192.0.2.7/tcp/4001/p2p/{PEER}

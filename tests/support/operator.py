@@ -77,6 +77,14 @@ class FakeOperator:
                 "redundant": 1,
                 "refused": 2,
             },
+            "coding": {
+                "setting": "auto",
+                "published": {"q2+deflate": 12, "q3+deflate": 3},
+                "bodies_sent": 20,
+                "bytes_sent": 60_000,
+                "bytes_saved": 324_800,
+                "references": {"fetched": 1},
+            },
             "refused": {"bad-signature": 2},
             "refused_by_peer": {OTHER: {"bad-signature": 2}},
             "errors": {},
@@ -164,6 +172,8 @@ class FakeOperator:
                 "held_out_loss": 0.25,
                 "held_out_accuracy": None,
                 "size": 19_240,
+                "codec": "q3+deflate",
+                "body_size": 1_210,
             }
         ]
 
