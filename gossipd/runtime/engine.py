@@ -271,13 +271,15 @@ class Engine:
         peer, number = output.peer, output.request
 
         async def work() -> Event:
+            lineages = self._documents.lineages
             try:
-                said = self._documents.lineages.abridged(peer, output.message)
+                said = lineages.abridged(peer, output.message)
                 try:
                     message, documents = await self._converse(peer, said)
                 except WireError as error:
                     if error.reason != UNHELD or said is output.message:
                         raise
+                    lineages.doubt(peer)
                     self.feed(events.Misbehaved(peer, error.reason))
                     message, documents = await self._converse(peer, output.message)
             except NetworkError as error:

@@ -111,6 +111,10 @@ class Lineages:
             lineages = (self._of(d.id) for d in documents if isinstance(d, Update))
             self._met(peer, [known for known in lineages if known is not None])
 
+    def doubt(self, peer: str) -> None:
+        """Something was not held: nothing is taken for granted any more until it is shown again."""
+        self._theirs.pop(peer, None)
+
     def _met(self, peer: str, lineages: Sequence[Known]) -> None:
         if not lineages:
             return

@@ -201,8 +201,9 @@ def test_what_is_not_held_is_refused_and_comes_whole(one: Side, other: Side) -> 
     message = offer(one.update(many(21)))
     with pytest.raises(WireError, match=UNHELD):
         reborn.reads(one, one.lineages.abridged(other.id, message))
-    _, carried = reborn.reads(one, message)
-    assert [u.envelope for u in carried] == list(message.manifests)
+    one.lineages.doubt(other.id)
+    assert changes(one.tells(reborn, message)) == [None]
+    assert changes(one.tells(reborn, offer(one.update(many(22))))) == [1]
 
 
 def test_a_question_that_leaves_out_what_is_not_held_is_refused(one: Side, other: Side) -> None:
