@@ -21,6 +21,8 @@ class Relation(enum.Enum):
 
 def compare(own: Lineage, other: Lineage) -> Relation:
     """The relation of `other` to `own`. A missing author counts as 0 steps."""
+    if own is other:
+        return Relation.EQUAL
     other_has_more = any(steps > own.get(author, 0) for author, steps in other.items())
     own_has_more = any(steps > other.get(author, 0) for author, steps in own.items())
     if other_has_more:

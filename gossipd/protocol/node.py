@@ -29,6 +29,7 @@ from gossipd.protocol.twin import TwinWatch
 from gossipd.protocol.view import SwarmView
 from gossipd.protocol.view_pulls import ViewPulls
 from gossipd.wire.identifiers import author_key
+from gossipd.wire.lineages import UNHELD
 from gossipd.wire.messages import (
     Goodbye,
     Hello,
@@ -47,6 +48,9 @@ from gossipd.wire.messages import (
     View,
     ViewSync,
 )
+
+HARMLESS = ("full", UNHELD)
+"""What an honest peer cannot know: that there is no place left here, or a lineage not any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +122,8 @@ class Node:
             events.Requested: self._on_requested,
             events.Answered: self._on_answered,
             events.RequestFailed: self._on_request_failed,
-            # An honest peer cannot know that this node has no place left.
             events.Misbehaved: lambda e, now, out: self.peers.refuse(
-                e.peer, e.reason, now, out, hostile=e.reason != "full"
+                e.peer, e.reason, now, out, hostile=e.reason not in HARMLESS
             ),
             Leaving: self._on_leaving,
             events.SetPaused: lambda e, now, out: self.mode.set_paused(e.paused, now, out),

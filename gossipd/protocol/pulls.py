@@ -107,7 +107,7 @@ class Pulls:
     def ask(self, peer: str, role: Role, out: list[Output]) -> None:
         have = self._bases.base if role == "base" else self._rumour or self._bases.serving
         message = Have(
-            lineage={} if have is None else dict(have.manifest.lineage),
+            lineage={} if have is None else have.manifest.lineage,
             model=self._genesis if have is None else have.manifest.model,
             role=role,
         )

@@ -7,6 +7,7 @@ from msgspec import UNSET
 
 from gossipd.protocol.events import SignedDocument
 from gossipd.runtime.counters import ReservedCounter
+from gossipd.runtime.lineages import Lineages
 from gossipd.runtime.opened import Opened
 from gossipd.wire import envelope
 from gossipd.wire.envelope import Signer
@@ -15,6 +16,7 @@ from gossipd.wire.messages import (
     VERSION,
     Advert,
     Aggregated,
+    Have,
     Hello,
     Manifest,
     Offer,
@@ -68,6 +70,7 @@ class Documents:
         self.membership = b""
         """This node's own, which its records show; empty in an open swarm."""
         self._opened = Opened() if opened is None else opened
+        self.lineages = Lineages()
 
     # --- signing ---------------------------------------------------------------------------------
 
@@ -98,8 +101,7 @@ class Documents:
         return self._reopen(envelope.seal(claim, self._swarm, self._signer), envelope.open_claim)
 
     def manifest(self, manifest: Manifest) -> Update:
-        sealed = envelope.seal(manifest, self._swarm, self._signer)
-        return self._reopen(sealed, envelope.open_manifest)
+        return self.open_manifest(envelope.seal(manifest, self._swarm, self._signer))
 
     def sample(
         self, round_: int, peers: tuple[str, ...], model: bytes, attempt: int = 0
@@ -120,7 +122,11 @@ class Documents:
         """A peer's request and the documents in it, none when `may_read` says that they are not to
         be looked at. WireError when anything of it is not right."""
         message = decode_request(payload)
-        return message, self._documents(message) if may_read(message) else ()
+        if not may_read(message):
+            return message, ()
+        if isinstance(message, Have):
+            message = self.lineages.whole(message)
+        return message, self._documents(message)
 
     def open_response(
         self, payload: bytes, may_read: Callable[[Response], bool] = lambda message: True
@@ -129,7 +135,9 @@ class Documents:
         return message, self._documents(message) if may_read(message) else ()
 
     def open_manifest(self, sealed: bytes) -> Update:
-        return self._reopen(sealed, envelope.open_manifest)
+        update, known = self._opened.manifest(sealed, self._swarm)
+        self.lineages.note(update, known)
+        return update
 
     def open_record(self, sealed: bytes) -> SignedRecord:
         return self._reopen(sealed, envelope.open_record)
@@ -158,8 +166,7 @@ class Documents:
         if isinstance(message, Revocations):
             return tuple(self.open_revocation(sealed) for sealed in message.revocations)
         if isinstance(message, Offer):
-            claims = [self.open_claim(sealed) for sealed in message.claims]
-            return (*claims, *(self.open_manifest(sealed) for sealed in message.manifests))
+            return self._carried(message)
         if isinstance(message, View):
             records = [self.open_record(sealed) for sealed in message.records]
             return (*records, *(self.open_claim(sealed) for sealed in message.claims))
@@ -174,9 +181,10 @@ class Documents:
             return (self.open_record(message.record),)
         return ()
 
-    def _carried(self, message: Trained | Aggregated) -> tuple[SignedDocument, ...]:
+    def _carried(self, message: Offer | Trained | Aggregated) -> tuple[SignedDocument, ...]:
         claims = [self.open_claim(sealed) for sealed in message.claims]
-        return (*claims, *(self.open_manifest(sealed) for sealed in message.manifests))
+        manifests = self.lineages.sealed(message.manifests)
+        return (*claims, *(self.open_manifest(sealed) for sealed in manifests))
 
     def _proof(self, sample: bytes, *participations: bytes) -> tuple[SignedDocument, ...]:
         """A sample and who took part in it, as far as they are there at all."""

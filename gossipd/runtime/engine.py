@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from gossipd.network.interface import Handlers, NetworkError, Transport
 from gossipd.protocol import events, round_events
-from gossipd.protocol.events import Event, Output
+from gossipd.protocol.events import Event, Output, SignedDocument
 from gossipd.protocol.node import Node
 from gossipd.protocol.overlay import REFUSED
 from gossipd.runtime.documents import Documents
@@ -23,7 +23,8 @@ from gossipd.runtime.round_work import RoundWork
 from gossipd.runtime.waits import Waits
 from gossipd.wire.errors import WireError
 from gossipd.wire.framing import encode_message
-from gossipd.wire.messages import AnyMessage, Goodbye, Refused
+from gossipd.wire.lineages import UNHELD
+from gossipd.wire.messages import AnyMessage, Goodbye, Hello, Refused, Response
 
 ANSWER_SECONDS = 30.0
 """How long a peer's request may wait: only one for a serving model is not answered at once."""
@@ -270,18 +271,17 @@ class Engine:
         peer, number = output.peer, output.request
 
         async def work() -> Event:
+            lineages = self._documents.lineages
             try:
-                payload = await self._waits.until(
-                    type(output.message).__name__.lower(),
-                    peer,
-                    self._request_timeout + 1.0,
-                    self._transport.request(
-                        peer, encode_message(output.message), self._request_timeout
-                    ),
-                )
-                message, documents = self._documents.open_response(
-                    payload, lambda said: self.node.may_read(peer, said, self._clock.now())
-                )
+                said = lineages.abridged(peer, output.message)
+                try:
+                    message, documents = await self._converse(peer, said)
+                except WireError as error:
+                    if error.reason != UNHELD or said is output.message:
+                        raise
+                    lineages.doubt(peer)
+                    self.feed(events.Misbehaved(peer, error.reason))
+                    message, documents = await self._converse(peer, output.message)
             except NetworkError as error:
                 return events.RequestFailed(peer, number, error.reason)
             except TimeoutError:
@@ -293,6 +293,21 @@ class Engine:
             return events.Answered(peer, number, message, documents)
 
         self._spawn("ask", work(), events.RequestFailed(peer, number, "internal"))
+
+    async def _converse(
+        self, peer: str, message: AnyMessage
+    ) -> tuple[Response, tuple[SignedDocument, ...]]:
+        """A peer's answer. WireError `UNHELD` when it leaves out too much, or too much was."""
+        request = self._transport.request(peer, encode_message(message), self._request_timeout)
+        name = type(message).__name__.lower()
+        payload = await self._waits.until(name, peer, self._request_timeout + 1.0, request)
+        answer, documents = self._documents.open_response(
+            payload, lambda said: self.node.may_read(peer, said, self._clock.now())
+        )
+        if isinstance(answer, Refused) and answer.code == UNHELD:
+            raise WireError(UNHELD, "there")
+        self._documents.lineages.heard(peer, answer, documents)
+        return answer, documents
 
     async def _on_request(self, peer: str, payload: bytes) -> bytes:
         """A peer's request: checked, put to the core, answered within a deadline."""
@@ -306,6 +321,9 @@ class Engine:
             self._log.info("bad request", peer=peer, reason=error.reason, detail=error.detail)
             self.feed(events.Misbehaved(peer, error.reason))
             return encode_message(Refused(code=error.reason, reason=error.detail[:256]))
+        lineages = self._documents.lineages
+        if isinstance(message, Hello) or self.node.peers.is_admitted(peer):
+            lineages.heard(peer, message, documents)
         token = self._next_token = self._next_token + 1
         answer: asyncio.Future[AnyMessage] = asyncio.get_running_loop().create_future()
         self._answers[token] = answer
@@ -314,7 +332,7 @@ class Engine:
             if not answer.done():
                 async with asyncio.timeout(ANSWER_SECONDS):
                     await answer
-            return encode_message(answer.result())
+            return encode_message(lineages.answer(peer, message, answer.result()))
         except TimeoutError:
             self.errors["answer-timeout"] += 1
             return encode_message(Refused(code="busy", reason="no answer in time"))

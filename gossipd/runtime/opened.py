@@ -10,6 +10,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+from msgspec.structs import replace
+
+from gossipd.wire.envelope import open_manifest
+from gossipd.wire.lineages import Known
+from gossipd.wire.messages import Update
 
 ROOM = 4 * 1024 * 1024
 """Bytes of envelopes kept: records and claims of some thousand peers."""
@@ -29,6 +36,8 @@ class Opened:
         self._longest = longest
         self._kept: OrderedDict[tuple[bytes, bytes, object], Any] = OrderedDict()
         self._bytes = 0
+        self._lineages: WeakValueDictionary[bytes, Known] = WeakValueDictionary()
+        """Those that anybody holds, by name."""
         self._lock = threading.Lock()
 
     def get(self, sealed: bytes, swarm: bytes, open_it: Open[S]) -> S:
@@ -44,6 +53,18 @@ class Opened:
             with self._lock:
                 self._keep(key, document)
         return document
+
+    def manifest(self, sealed: bytes, swarm: bytes) -> tuple[Update, Known]:
+        """An update and its lineage, which is one object for all that have it."""
+        return self.get(sealed, swarm, self._open_manifest)
+
+    def _open_manifest(self, sealed: bytes, swarm: bytes) -> tuple[Update, Known]:
+        update = open_manifest(sealed, swarm)
+        known = Known(update.manifest.lineage)
+        with self._lock:
+            known = self._lineages.setdefault(known.name, known)
+        manifest = replace(update.manifest, lineage=known.lineage)
+        return replace(update, manifest=manifest), known
 
     def _keep(self, key: tuple[bytes, bytes, object], document: object) -> None:
         if key not in self._kept:

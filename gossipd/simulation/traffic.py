@@ -33,6 +33,15 @@ class Traffic:
 _NOTHING = Raw(b"")
 
 
+class _Abridged(Struct, array_like=True):
+    head: Raw
+    tail: Raw
+    public_key: Raw
+    signature: Raw
+    against: Raw
+    changes: Raw
+
+
 class _Message(Struct):
     """What a message calls itself, and what it says of the swarm; all else of it is skipped."""
 
@@ -42,7 +51,9 @@ class _Message(Struct):
     only: Raw = _NOTHING
     activity: Raw = _NOTHING
     lineage: Raw = _NOTHING
-    manifests: tuple[bytes, ...] = ()
+    against: Raw = _NOTHING
+    held: Raw = _NOTHING
+    manifests: tuple[bytes | _Abridged, ...] = ()
 
 
 class _Envelope(Struct, array_like=True):
@@ -68,11 +79,18 @@ def kind_of(payload: bytes) -> tuple[str, int]:
         lineages = sum(_lineage_bytes(manifest) for manifest in said.manifests)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return "?", 0
-    parts = (said.records, said.claims, said.only, said.activity, said.lineage)
+    view = (said.records, said.claims, said.only, said.activity)
+    parts = (*view, said.lineage, said.against, said.held)
     return said.t, lineages + sum(len(memoryview(part)) for part in parts)
 
 
+def _lineage_bytes(manifest: bytes | _Abridged) -> int:
+    if isinstance(manifest, bytes):
+        return _whole_lineage_bytes(manifest)
+    return len(memoryview(manifest.against)) + len(memoryview(manifest.changes))
+
+
 @lru_cache(maxsize=256)
-def _lineage_bytes(envelope: bytes) -> int:
+def _whole_lineage_bytes(envelope: bytes) -> int:
     lineage = _manifests.decode(_envelopes.decode(envelope).payload).lineage
     return len(memoryview(lineage))

@@ -141,6 +141,20 @@ def open_manifest(envelope: bytes, swarm: bytes) -> Update:
     return Update(digest(payload), author, manifest, envelope)
 
 
+def split(sealed: bytes) -> tuple[bytes, bytes, bytes]:
+    """Payload, public key and signature of an envelope; nothing is checked."""
+    parsed = unpack(sealed, _Envelope, longest=limits.ENVELOPE_BYTES)
+    return parsed.payload, parsed.public_key, parsed.signature
+
+
+def join(payload: bytes, public_key: bytes, signature: bytes) -> bytes:
+    """The envelope of a manifest that was taken apart; WireError "too-large"."""
+    sealed = pack(_Envelope(VERSION, _TYPES[Manifest], payload, public_key, signature))
+    if len(sealed) > limits.ENVELOPE_BYTES:
+        raise WireError("too-large", f"an envelope of {len(sealed)} bytes")
+    return sealed
+
+
 def _open_of_founder(envelope: bytes, swarm: bytes, kind: type[F]) -> tuple[str, F]:
     author, document, _ = _open(envelope, swarm, kind)
     if closed_swarm(public_key_of(author), document.nonce) != swarm:

@@ -38,6 +38,11 @@ TENSORS = 4096
 CLASSES = 4096
 AUTHORS = 4096
 """Entries of one lineage; above it a swarm refuses new authors (nothing is ever folded)."""
+LINEAGES_SHOWN = 16
+"""Lineages of which one peer tells another that it holds them. Ours, measured with 300 nodes in 60
+rounds: what is said of lineages takes 2.8 times less than whole ones; with 4 2.3, with 64 2.8."""
+LINEAGE_HINT_BYTES = 4
+"""How much is told of each one's name: two names that begin alike cost a message."""
 REVOCATIONS = 1024
 """Members of a closed swarm that can be shut out; then its founder founds a new one."""
 REVOCATIONS_PER_MESSAGE = 512

@@ -29,6 +29,10 @@ Role = Literal["base", "head", "serving"]
 Kind = Literal["full", "delta"]
 Mode = Literal["rounds", "gossip"]
 Lineage = Annotated[dict[AuthorKey, Counter], Meta(max_length=limits.AUTHORS)]
+LineageName = Annotated[bytes, Meta(min_length=16, max_length=16)]
+"""BLAKE2b-128 of a lineage's bytes: see `lineages`."""
+Held = Annotated[bytes, Meta(max_length=limits.LINEAGES_SHOWN * limits.LINEAGE_HINT_BYTES)]
+"""Which lineages the sender holds, the latest first: the first bytes of each one's name."""
 
 GENESIS = b"genesis"
 """Reference of a delta against the task's initial model."""
@@ -97,6 +101,24 @@ class Manifest(Struct, frozen=True, kw_only=True):
     chunks: Annotated[tuple[Digest, ...], Meta(min_length=1, max_length=limits.CHUNKS)]
     created: Annotated[float, Meta(ge=0, le=4.2e9)]
     """Unix seconds by the author's clock; shown to people, never used in a decision."""
+
+
+class AbridgedManifest(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A manifest's envelope in a message to somebody who holds a lineage like the one in it."""
+
+    head: EnvelopeBytes
+    """The signed payload up to its lineage..."""
+    tail: EnvelopeBytes
+    """... and from there on."""
+    public_key: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
+    against: LineageName
+    """What the receiver holds."""
+    changes: Lineage
+    """The entries that differ from it; 0: not in this lineage."""
+
+
+SealedManifest = EnvelopeBytes | AbridgedManifest
 
 
 class Sample(Struct, frozen=True, kw_only=True):
@@ -171,6 +193,7 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     agent: Annotated[str, Meta(max_length=128)] = ""
     mode: Mode | UnsetType = UNSET
     """How the sender learns: those who learn otherwise have nothing to say to each other."""
+    held: Held | UnsetType = UNSET
 
 
 class Refused(Message, frozen=True, kw_only=True, tag="refused"):
@@ -224,7 +247,7 @@ class Offer(Message, frozen=True, kw_only=True, tag="offer"):
     """What the sender has. `claims` prove lineage entries that the receiver may not know."""
 
     manifests: Annotated[
-        tuple[EnvelopeBytes, ...], Meta(max_length=limits.MANIFESTS_PER_OFFER)
+        tuple[SealedManifest, ...], Meta(max_length=limits.MANIFESTS_PER_OFFER)
     ] = ()
     claims: Annotated[tuple[EnvelopeBytes, ...], Meta(max_length=limits.CLAIMS_PER_MESSAGE)] = ()
 
@@ -242,6 +265,11 @@ class Have(Message, frozen=True, kw_only=True, tag="have"):
     model: Digest
     """Content hash of the model that has this lineage (decides between equal lineages)."""
     role: Role = "head"
+    against: LineageName | UnsetType = UNSET
+    """A lineage that the receiver holds: `lineage` is only what differs from it, as in an abridged
+    manifest."""
+    held: Held | UnsetType = UNSET
+    """Without it the answer must not leave anything out."""
 
 
 class Goodbye(Message, frozen=True, kw_only=True, tag="goodbye"):
@@ -272,7 +300,7 @@ class Revocations(Message, frozen=True, kw_only=True, tag="revocations"):
 Activity = Annotated[dict[AuthorKey, Counter], Meta(max_length=limits.AUTHORS)]
 """Last round in which a peer was heard from: only what the receiver is not known to know."""
 Claims = Annotated[tuple[EnvelopeBytes, ...], Meta(max_length=limits.CLAIMS_PER_MESSAGE)]
-Manifests = Annotated[tuple[EnvelopeBytes, ...], Meta(max_length=limits.MANIFESTS_PER_ROUND)]
+Manifests = Annotated[tuple[SealedManifest, ...], Meta(max_length=limits.MANIFESTS_PER_ROUND)]
 Participations = Annotated[tuple[EnvelopeBytes, ...], Meta(max_length=limits.SAMPLE)]
 
 

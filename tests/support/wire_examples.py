@@ -12,6 +12,7 @@ from gossipd.wire.identifiers import closed_swarm
 from gossipd.wire.messages import (
     GENESIS,
     ZERO,
+    AbridgedManifest,
     Advert,
     Aggregated,
     AnyMessage,
@@ -154,6 +155,15 @@ MESSAGES: dict[str, AnyMessage] = {
         claim=ENVELOPES["claim"],
         mode="rounds",
     ),
+    "hello-held": Hello(
+        swarm=SWARM,
+        task=TASK,
+        layout=LAYOUT,
+        genesis=MODEL,
+        record=ENVELOPES["record"],
+        claim=ENVELOPES["claim"],
+        held=bytes(range(8)),
+    ),
     "refused": Refused(code="foreign-swarm", reason="this is another swarm"),
     "ping": Ping(est=41, counter=2),
     "ping-minimal": Ping(),
@@ -164,8 +174,28 @@ MESSAGES: dict[str, AnyMessage] = {
     "view-sync-sum": ViewSync(claims={AUTHORS[1]: 5}, sum=bytes(range(16))),
     "view-upto": View(claims=(ENVELOPES["claim"],), upto=18),
     "offer": Offer(manifests=(ENVELOPES["manifest"],), claims=(ENVELOPES["claim"],)),
+    "offer-abridged": Offer(
+        manifests=(
+            AbridgedManifest(
+                head=b"up to the lineage",
+                tail=b"and from there on",
+                public_key=SIGNER.public_key,
+                signature=bytes(64),
+                against=bytes(range(16)),
+                changes={AUTHORS[0]: 9001, AUTHORS[1]: 0},
+            ),
+            ENVELOPES["manifest"],
+        ),
+    ),
     "want": Want(updates=(MODEL, BASE)),
     "have": Have(lineage={AUTHORS[0]: 9001}, model=MODEL, role="serving"),
+    "have-against": Have(
+        lineage={AUTHORS[1]: 0},
+        model=MODEL,
+        role="base",
+        against=bytes(range(16)),
+        held=bytes(range(8)),
+    ),
     "goodbye": Goodbye(reason="shutting down"),
     "trained": Trained(
         round=13,
