@@ -62,13 +62,8 @@ class Courier:
         self._told = told
         """Called then with the seconds for which that peer has seen no round go on."""
         self._find = find
-<<<<<<< HEAD
-=======
         self._between = between
         """The bases that a peer lacks to decode a model."""
-        self._at_work: set[str] = set()
-        """Who has named a number of its own accord, and is asked for proof."""
->>>>>>> faf6a265acb40fc074b240e5ba60faa1ece7942f
         self._queried: dict[str, float] = {}
 
     # --- messages --------------------------------------------------------------------------------
