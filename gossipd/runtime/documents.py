@@ -161,8 +161,9 @@ class Documents:
             claims = [self.open_claim(sealed) for sealed in message.claims]
             return (*claims, *(self.open_manifest(sealed) for sealed in message.manifests))
         if isinstance(message, View):
-            records = [self.open_record(sealed) for sealed in message.records]
-            return (*records, *(self.open_claim(sealed) for sealed in message.claims))
+            opened, swarm = self._opened, self._swarm
+            records = opened.get_all(message.records, swarm, envelope.open_record)
+            return (*records, *opened.get_all(message.claims, swarm, envelope.open_claim))
         if isinstance(message, Trained):
             return (*self._carried(message), *self._proof(message.sample, message.participation))
         if isinstance(message, Aggregated):

@@ -10,15 +10,16 @@ MIB = 1024 * KIB
 # --- messages (request/response) ---------------------------------------------------------------
 MESSAGE_BYTES = 1 * MIB
 """Largest encoded message, request or response."""
-ENVELOPE_BYTES = 256 * KIB
-"""Largest signed envelope inside a message."""
+ENVELOPE_BYTES = 384 * KIB
+"""Largest signed envelope inside a message: a manifest with all that its limits allow, of which a
+lineage of AUTHORS entries is two thirds."""
 RECORD_BYTES = 32 * KIB
 CLAIM_BYTES = 1 * KIB
 """Largest signed record and claim: thousands of them are kept, as they came."""
 MEMBERSHIP_BYTES = 1 * KIB
 """Largest signed membership or revocation: one rides on every record of a closed swarm."""
 NESTING_ITEMS = 4096
-"""Longest array or map that msgpack may announce inside a message: as long as the longest field.
+"""Longest array that msgpack may announce inside a message: as long as the longest field.
 
 Memory is reserved as announced, at up to 1024 levels of nesting: some 30 MB before it is noticed.
 """
@@ -27,7 +28,7 @@ TEXT_BYTES = 4 * KIB
 
 # --- what a message may hold -------------------------------------------------------------------
 MANIFESTS_PER_OFFER = 4
-RECORDS_PER_MESSAGE = 512
+RECORDS_PER_MESSAGE = 2048
 CLAIMS_PER_MESSAGE = 4096
 ADDRESSES_PER_RECORD = 8
 ADDRESS_TEXT = 256
@@ -37,8 +38,16 @@ REASON_TEXT = 512
 TENSORS = 4096
 """Weight tensors of one model: the length of the declared variances."""
 CLASSES = 4096
-AUTHORS = 4096
-"""Entries of one lineage; above it a swarm refuses new authors (nothing is ever folded)."""
+AUTHORS = 12 * 1024
+"""Entries of one lineage; above it a swarm refuses new authors (nothing is ever folded). Ours: ten
+thousand nodes and some that came back with an empty disk. What follows from it: the messages that
+hold several lineages, activity and claims beside them stay below MESSAGE_BYTES, since an entry
+takes some 13 bytes as long as nobody has trained four billion steps."""
+AUTHORS_PER_QUESTION = 2048
+"""Whose claims are asked for at once: with 190 bytes for each they fit into one answer."""
+NESTING_ENTRIES = AUTHORS
+"""Longest map that msgpack may announce inside a message: again as long as the longest field.
+Nothing is reserved for what a map announces."""
 REVOCATIONS = 1024
 """Members of a closed swarm that can be shut out; then its founder founds a new one."""
 REVOCATIONS_PER_MESSAGE = 512
@@ -75,5 +84,5 @@ VIOLATIONS = 20
 """Refusals of hostile kind after which a peer is disconnected and held off."""
 HOLD_OFF_SECONDS = 60.0
 """How long such a peer is not talked to."""
-KNOWN_PEERS = 4096
-"""Peers that a daemon remembers."""
+KNOWN_PEERS = AUTHORS
+"""Peers that a daemon remembers: as many as can have trained."""
