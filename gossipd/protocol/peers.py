@@ -10,7 +10,8 @@ Every known peer is in one of six states:
 
 A peer of another swarm, task or version is told so in words and held off; a peer that keeps on
 sending what must not be is dropped and held off. Nobody is ever forgotten but by the operator or
-when `limits.KNOWN_PEERS` overflows. Who is only heard of is dialled by chance (see `roster`). How many are connected is for `slots` to say.
+when `limits.KNOWN_PEERS` overflows. Of those who are only heard of (strangers, see `roster`) chance
+says who is dialled; how many are connected is for `slots` to say.
 """
 
 from collections import Counter, deque

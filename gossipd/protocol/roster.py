@@ -3,8 +3,8 @@ due. A change of state goes through `move`, and one of the next dial through `wa
 ever has to look through the whole table.
 
 Most peers of a large swarm a node only hears of. Of such a *stranger* there is nothing to remember
-but where it is, and its record holds that already; it becomes a `Peer` when it is dialled, connects,
-or is to be refused something.
+but where it is, and its record holds that already; it becomes a `Peer` when it is dialled, when it
+connects, or when something of it is refused.
 """
 
 import enum

@@ -8,7 +8,7 @@ cannot depend on who opened it: the key is the swarm, the kind and every byte th
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 ROOM = 4 * 1024 * 1024
@@ -45,22 +45,20 @@ class Opened:
                 self._keep(key, document)
         return document
 
-    def get_all(self, sealed: Iterable[bytes], swarm: bytes, open_it: Open[S]) -> list[S]:
+    def get_all(self, sealed: Sequence[bytes], swarm: bytes, open_it: Open[S]) -> list[S]:
         """As `get`, of many of one kind."""
-        found: list[S] = []
-        missing: list[tuple[int, bytes]] = []
+        found: list[S | None] = []
         with self._lock:
             for one in sealed:
                 key = (one, swarm, open_it)
-                known = self._kept.get(key)
-                if known is None:
-                    missing.append((len(found), one))
-                else:
+                known: S | None = self._kept.get(key)
+                if known is not None:
                     self._kept.move_to_end(key)
                 found.append(known)
-        for place, one in missing:
-            found[place] = self.get(one, swarm, open_it)
-        return found
+        return [
+            self.get(one, swarm, open_it) if known is None else known
+            for one, known in zip(sealed, found, strict=True)
+        ]
 
     def _keep(self, key: tuple[bytes, bytes, object], document: object) -> None:
         if key not in self._kept:
