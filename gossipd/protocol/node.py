@@ -426,7 +426,7 @@ class Node:
                     if known is None:
                         newcomers.append(document.author)
             elif isinstance(document, SignedClaim):
-                if self._twin.check(document, out):
+                if document.author != me or self._twin.check(document, out):
                     view.add_claim(document)
                     if heard:
                         view.heard_from(peer, document)

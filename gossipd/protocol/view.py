@@ -61,9 +61,8 @@ class SwarmView:
     def __init__(self, members: Members | None = None) -> None:
         self.members = members or Members()
         self._records: dict[bytes, SignedRecord] = {}
-        """By author..."""
-        self._newest: dict[str, SignedRecord] = {}
-        """... and the same by peer."""
+        self._newest: dict[str, bytes] = {}
+        """The author of a peer's newest incarnation."""
         self._claims: dict[bytes, SignedClaim] = {}
         self._sum = 0
         """Of all records: see `ViewSync.sum`."""
@@ -78,28 +77,28 @@ class SwarmView:
 
     def add_record(self, signed: SignedRecord) -> bool:
         """Take a record; True when it is news. Older ones and overflow change nothing."""
-        known = self._newest.get(signed.author)
-        if known is signed or not self.members.admits_record(signed):
+        if not self.members.admits_record(signed):
             return False
         record = signed.record
-        if known is None:
+        former = self._newest.get(signed.author)
+        if former is None:
             if len(self._newest) >= limits.AUTHORS:
                 return False
         else:
-            before = known.record
-            if (record.incarnation, record.seq) <= (before.incarnation, before.seq):
+            known = self._records[former].record
+            if (record.incarnation, record.seq) <= (known.incarnation, known.seq):
                 return False
-            author = author_key(known.author, before.incarnation)
-            self._sum -= _summand(author, before.seq)
+            self._sum -= _summand(former, known.seq)
             # An older incarnation's examples still stand behind lineages that hold its steps, but
             # the author is one person with one data set: only the newest record counts.
-            del self._records[author]
+            del self._records[former]
         if signed.membership is not None:
             self.members.learn(signed.membership)
         author = author_key(signed.author, record.incarnation)
         self._cap = None
         self._sum += _summand(author, record.seq)
-        self._records[author] = self._newest[signed.author] = signed
+        self._records[author] = signed
+        self._newest[signed.author] = author
         self._changes.add(signed.author)
         return True
 
@@ -121,12 +120,12 @@ class SwarmView:
     # --- asking --------------------------------------------------------------------------------
 
     def record_of(self, peer: str) -> SignedRecord | None:
-        return self._newest.get(peer)
+        author = self._newest.get(peer)
+        return None if author is None else self._records[author]
 
     def author_of(self, peer: str) -> bytes | None:
         """The key of a peer's newest incarnation."""
-        signed = self._newest.get(peer)
-        return None if signed is None else author_key(peer, signed.record.incarnation)
+        return self._newest.get(peer)
 
     def knows(self, author: bytes) -> bool:
         """Whether this is somebody's newest incarnation."""
@@ -269,8 +268,8 @@ class SwarmView:
         records, claims = {}, {}
         for key in self._changes.since(since.own):
             if isinstance(key, str):
-                record = self._newest[key].record
-                records[author_key(key, record.incarnation)] = record.seq
+                author = self._newest[key]
+                records[author] = self._records[author].record.seq
             else:
                 claims[key] = self._claims[key].claim.steps
         return ViewSync(records=records, claims=claims, since=since.theirs)
@@ -317,9 +316,9 @@ class SwarmView:
         if question.since is UNSET:
             return self._records.items(), self._claims.items()
         changed = self._changes.since(question.since)
-        records_ = [self._newest[key] for key in changed if isinstance(key, str)]
+        newest_of = [self._newest[key] for key in changed if isinstance(key, str)]
         return (
-            [(author_key(s.author, s.record.incarnation), s) for s in records_],
+            [(a, self._records[a]) for a in newest_of],
             [(key, self._claims[key]) for key in changed if isinstance(key, bytes)],
         )
 

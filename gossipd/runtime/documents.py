@@ -1,6 +1,6 @@
 """Signing what this node says and checking what others have signed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeVar
 
 from msgspec import UNSET
@@ -158,12 +158,10 @@ class Documents:
         if isinstance(message, Revocations):
             return tuple(self.open_revocation(sealed) for sealed in message.revocations)
         if isinstance(message, Offer):
-            claims = [self.open_claim(sealed) for sealed in message.claims]
-            return (*claims, *(self.open_manifest(sealed) for sealed in message.manifests))
+            return self._carried(message)
         if isinstance(message, View):
-            opened, swarm = self._opened, self._swarm
-            records = opened.get_all(message.records, swarm, envelope.open_record)
-            return (*records, *opened.get_all(message.claims, swarm, envelope.open_claim))
+            records = self._reopen_all(message.records, envelope.open_record)
+            return (*records, *self._reopen_all(message.claims, envelope.open_claim))
         if isinstance(message, Trained):
             return (*self._carried(message), *self._proof(message.sample, message.participation))
         if isinstance(message, Aggregated):
@@ -175,8 +173,8 @@ class Documents:
             return (self.open_record(message.record),)
         return ()
 
-    def _carried(self, message: Trained | Aggregated) -> tuple[SignedDocument, ...]:
-        claims = [self.open_claim(sealed) for sealed in message.claims]
+    def _carried(self, message: Offer | Trained | Aggregated) -> tuple[SignedDocument, ...]:
+        claims = self._reopen_all(message.claims, envelope.open_claim)
         return (*claims, *(self.open_manifest(sealed) for sealed in message.manifests))
 
     def _proof(self, sample: bytes, *participations: bytes) -> tuple[SignedDocument, ...]:
@@ -191,3 +189,6 @@ class Documents:
 
     def _reopen(self, sealed: bytes, open_it: Callable[[bytes, bytes], S]) -> S:
         return self._opened.get(sealed, self._swarm, open_it)
+
+    def _reopen_all(self, sealed: Sequence[bytes], open_it: Callable[[bytes, bytes], S]) -> list[S]:
+        return self._opened.get_all(sealed, self._swarm, open_it)
