@@ -628,3 +628,72 @@ def test_holding_off_a_stranger_disconnects_it() -> None:
     out: list[Output] = []
     table.peers.hold_off("nobody", "foreign-swarm", 0.0, out)
     assert out == [Disconnect("nobody", "foreign-swarm")]
+
+
+# --- strangers -----------------------------------------------------------------------------------
+
+
+def test_who_is_only_heard_of_has_no_state_before_it_is_dialled() -> None:
+    table = Table(max_connections=16)
+    out = table.note(*(record(f"peer {number}") for number in range(1000)))
+    assert len([o for o in out if isinstance(o, RememberAll)]) == 1
+    assert len(table.peers) == len(table.known) == 1000
+    assert not table.peers.table
+    dialled = table.wait_for_dial()
+    assert set(dialled) == set(table.peers.table), "and nobody else"
+    assert len(table.peers) == len(table.known) == 1000
+
+
+def test_a_stranger_is_dialled_before_who_has_failed() -> None:
+    table = Table()
+    table.learn("ann")
+    table.wait_for_dial()
+    table.fail("ann")
+    table.note(record("bob"))
+    assert table.wait_for_dial() == ["bob"]
+    assert table.wait_for_dial() == ["ann"]
+
+
+def test_what_a_stranger_does_wrong_is_counted() -> None:
+    table = Table()
+    table.note(record("mallory"))
+    table.refuse("mallory", "bad-signature")
+    assert table.peers.table["mallory"].violations == 1
+    assert table.peers.table["mallory"].addresses == HERE
+    assert len(table.peers) == 1
+
+
+def test_a_stranger_without_an_address_is_known_and_waits_for_one() -> None:
+    table = Table()
+    table.note(record("ann", ()))
+    assert table.known == {"ann"}
+    assert table.due is None
+    table.note(record("ann"))
+    assert table.wait_for_dial() == ["ann"]
+
+
+def test_of_strangers_only_those_that_the_operator_names_are_dialled() -> None:
+    table = Table()
+    table.note(record("ann"), record("bob"))
+    out: list[Output] = []
+    table.peers.restrict(("bob",), table.now, out)
+    table.took(out)
+    table.note(record("cem"))
+    assert table.wait_for_dial() == ["bob"]
+    out = []
+    table.peers.restrict((), table.now, out)
+    table.took(out)
+    assert set(table.wait_for_dial()) == {"ann", "cem"}
+
+
+def test_a_stranger_makes_room_before_an_idle_peer_that_never_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "KNOWN_PEERS", 2)
+    table = Table()
+    table.admit("ann")
+    table.lose("ann")
+    table.note(record("bob"))
+    out = table.connect("cem", outbound=False)
+    assert Forget("bob") in out
+    assert table.known == {"ann", "cem"}
