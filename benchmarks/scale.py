@@ -40,9 +40,9 @@ LOOK = 0.1
 """Virtual seconds between two looks at the swarm: a quarter of a round."""
 PATIENCE = 120.0
 """Virtual seconds for one more round, after which something is broken."""
-CPU_BUDGET = 1200.0
+CPU_BUDGET = 3000.0
 """CPU seconds for one size, and..."""
-MEMORY_BUDGET = 8e9
+MEMORY_BUDGET = 18e9
 """... bytes: a size that needs more is given up, and shown as far as it came."""
 MEGABYTE = 1e6
 

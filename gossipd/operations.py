@@ -81,7 +81,7 @@ class Operations:
                 "detail": parts.engine.network_detail,
                 "restarts": counters.get("restarts", 0),
                 "connected": sum(p.state is State.ADMITTED for p in node.peers.table.values()),
-                "known": len(node.peers.table),
+                "known": len(node.peers),
                 "allow": sorted(node.peers.overlay.allowed),
                 "bytes_in": counters.get("bytes_in", 0),
                 "bytes_out": counters.get("bytes_out", 0),
@@ -192,7 +192,7 @@ class Operations:
         live = {c.peer: c for c in self._parts.transport.connections()}
         now = time.monotonic()
         rows = []
-        for peer in node.peers.table.values():
+        for peer in node.peers:
             connection = live.get(peer.id)
             record = node.view.record_of(peer.id)
             waiting = peer.state.value in ("known", "backing-off") and bool(peer.addresses)
@@ -319,7 +319,7 @@ class Operations:
         return {"peer_id": peer, "address": address}
 
     async def remove_peer(self, peer: str) -> Document:
-        if peer not in self._parts.node.peers.table:
+        if peer not in self._parts.node.peers:
             raise OperatorError(
                 "unknown-peer", f"no peer {peer!r}", "`gossipd peers ls` lists them"
             )

@@ -42,7 +42,7 @@ class Changes(Generic[K]):
 
     def _compact(self) -> None:
         last = dict(zip(self._keys, self._at, strict=True))
-        ordered = sorted(last.items(), key=lambda entry: entry[1])
-        self._keys = [key for key, _ in ordered]
-        self._at = array("Q", (moment for _, moment in ordered))
-        self._room = 2 * len(ordered) + SLACK
+        if len(last) < len(self._keys):
+            self._keys = sorted(last, key=last.__getitem__)
+            self._at = array("Q", map(last.__getitem__, self._keys))
+        self._room = 2 * len(last) + SLACK

@@ -128,8 +128,7 @@ class Courier:
             self._questions.ask(peer, message, Then(_nothing), out)
 
     def _claims(self, peer: str, updates: Sequence[Update]) -> tuple[bytes, ...]:
-        proofs = (c for u in updates for c in self._view.proofs_for(peer, u.manifest.lineage))
-        return tuple(dict.fromkeys(proofs))
+        return self._view.proofs_for(peer, *(u.manifest.lineage for u in updates))
 
     # --- which round is it -----------------------------------------------------------------------
 

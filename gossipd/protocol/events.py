@@ -291,6 +291,12 @@ class Remember(Struct, frozen=True):
     record: bytes | None = None
 
 
+class RememberAll(Struct, frozen=True):
+    """Many at once, as a peer tells of them."""
+
+    peers: tuple[Remember, ...]
+
+
 class Forget(Struct, frozen=True):
     peer: str
 
@@ -332,6 +338,7 @@ Output = (
     | Merge
     | PublishServing
     | Remember
+    | RememberAll
     | Forget
     | KeepRevocations
     | KeepEvidence

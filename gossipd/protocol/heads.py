@@ -179,7 +179,8 @@ class Heads:
             return wanted
         if unproven:
             missing = {a for u in unproven for a in self._host.view.missing(u)}
-            question = self._host.view.question(only=tuple(sorted(missing))[: limits.AUTHORS])
+            only = tuple(sorted(missing))[: limits.AUTHORS_PER_QUESTION]
+            question = self._host.view.question(only=only)
             self._host.questions.ask(peer, question, questions.Proof(tuple(unproven)), out)
         return wanted + unproven
 

@@ -137,7 +137,11 @@ class Judge:
         ) -> None:
             if isinstance(answer, View):
                 self.take(peer, documents, later, outputs)
-                if self._unproven(updates):
+                unproven = self._unproven(updates)
+                if unproven and not set(only) & set(unproven):
+                    self.prove(peer, updates, then, later, outputs)  # more than one answer holds
+                    return
+                if unproven:
                     full = self.view.is_full
                     reason = "too-many-authors" if full else "unproven-lineage"
                     self.peers.refuse(peer, reason, later, outputs, hostile=not full)
@@ -146,8 +150,8 @@ class Judge:
 
         if len(self.asked) > limits.AUTHORS:
             self.asked.clear()
-        self.asked.update(missing)
-        only = tuple(missing[: limits.AUTHORS])
+        only = tuple(missing[: limits.AUTHORS_PER_QUESTION])
+        self.asked.update(only)
         self.questions.ask(peer, self.view.question(only=only), Then(reply), out)
 
     def _unproven(self, updates: Sequence[Update | None]) -> list[bytes]:
@@ -155,8 +159,9 @@ class Judge:
         return sorted(missing)
 
     def _strangers(self, updates: Sequence[Update | None]) -> list[bytes]:
-        authors = {a for u in updates if u for a in u.manifest.lineage}
-        return sorted(a for a in authors - self.asked if self.view.peer_of(a) is None)
+        known, asked = self.view.knows, self.asked
+        lineages = (u.manifest.lineage for u in updates if u)
+        return sorted({a for lineage in lineages for a in lineage if not known(a)} - asked)
 
     def _admissible(
         self, peer: str, updates: Sequence[Update | None], now: float, out: list[Output]

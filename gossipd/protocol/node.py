@@ -415,30 +415,32 @@ class Node:
         heard: bool = True,
     ) -> None:
         """Merge what a peer passed on into the view. Signatures are checked already."""
-        noted = False
+        view, me = self.view, self.setup.peer_id
+        news, newcomers = list[SignedRecord](), list[str]()
         for document in documents:
-            if not isinstance(document, SignedRecord | SignedClaim | Update):
-                continue
-            if not self._twin.check(document, out):
-                continue
+            # Thousands may come in one message: nothing is done for what is known already.
             if isinstance(document, SignedRecord):
-                newcomer = self.view.record_of(document.author) is None
-                if self.view.add_record(document):
-                    if self.members.is_revoked(document.author):
-                        continue
-                    if newcomer and self.rounds is not None:
-                        self.rounds.on_record(document.author)
-                    self.peers.note(
-                        document.author,
-                        document.record.addresses,
-                        now,
-                        out,
-                        record=document.envelope,
-                    )
-                    noted = True
+                known = view.record_of(document.author)
+                if known is document or (
+                    document.author == me and not self._twin.check(document, out)
+                ):
+                    continue
+                if view.add_record(document):
+                    news.append(document)
+                    if known is None:
+                        newcomers.append(document.author)
             elif isinstance(document, SignedClaim):
-                self.view.add_claim(document)
-                if heard:
-                    self.view.heard_from(peer, document)
-        if noted:
-            self.peers.wake(now, out)
+                if document.author != me or self._twin.check(document, out):
+                    view.add_claim(document)
+                    if heard:
+                        view.heard_from(peer, document)
+            elif isinstance(document, Update):
+                self._twin.check(document, out)
+        if self.members.closed:
+            news = [r for r in news if not self.members.is_revoked(r.author)]
+        if not news:
+            return
+        if newcomers and self.rounds is not None:
+            self.rounds.on_records(newcomers)
+        self.peers.note(news, now, out)
+        self.peers.wake(now, out)

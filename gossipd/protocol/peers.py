@@ -10,18 +10,29 @@ Every known peer is in one of six states:
 
 A peer of another swarm, task or version is told so in words and held off; a peer that keeps on
 sending what must not be is dropped and held off. Nobody is ever forgotten but by the operator or
-when `limits.KNOWN_PEERS` overflows. How many are connected is for `slots` to say.
+when `limits.KNOWN_PEERS` overflows. Of those who are only heard of (strangers, see `roster`) chance
+says who is dialled; how many are connected is for `slots` to say.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from random import Random
 
-from gossipd.protocol.events import Dial, Disconnect, Forget, Output, Remember, Report, SetTimer
+from gossipd.protocol.events import (
+    Dial,
+    Disconnect,
+    Forget,
+    Output,
+    Remember,
+    RememberAll,
+    Report,
+    SetTimer,
+)
 from gossipd.protocol.overlay import NOT_ALLOWED, Overlay
 from gossipd.protocol.roster import CONNECTED, WAITING, Peer, Roster, State
 from gossipd.protocol.slots import Slots
 from gossipd.wire import limits
+from gossipd.wire.messages import SignedRecord
 
 FIRST_PAUSE = 1.0
 """Seconds before the first redial: ours, a guess that spares a peer that merely restarts."""
@@ -73,50 +84,78 @@ class Peers:
 
     @property
     def table(self) -> Mapping[str, Peer]:
-        """All known peers by id."""
+        """By id the peers that there is more to say of than where they are."""
         return self._roster.table
+
+    def __len__(self) -> int:
+        """All known peers."""
+        return len(self._roster)
+
+    def __contains__(self, peer_id: str) -> bool:
+        return peer_id in self._roster
+
+    def __iter__(self) -> Iterator[Peer]:
+        """All known peers, to be looked at."""
+        return iter(self._roster)
 
     # --- learning of peers -----------------------------------------------------------------------
 
     def learn(
-        self,
-        peer_id: str,
-        addresses: tuple[str, ...],
-        now: float,
-        out: list[Output],
-        *,
-        record: bytes | None = None,
+        self, peer_id: str, addresses: tuple[str, ...], now: float, out: list[Output]
     ) -> None:
         """Remember where a peer may be. New addresses are tried first and at once."""
-        self.note(peer_id, addresses, now, out, record=record)
+        known = self._note(peer_id, addresses, now, None, out)
+        if known is not None:
+            out.append(known)
         self.wake(now, out)
 
-    def note(
+    def note(self, records: Iterable[SignedRecord], now: float, out: list[Output]) -> None:
+        """As `learn`, of many by their records; `wake` comes when all of them are noted."""
+        noted = [
+            self._note(signed.author, signed.record.addresses, now, signed.envelope, out)
+            for signed in records
+        ]
+        news = tuple(one for one in noted if one is not None)
+        if news:
+            out.append(RememberAll(news))
+
+    def _note(
         self,
         peer_id: str,
         addresses: tuple[str, ...],
         now: float,
+        record: bytes | None,
         out: list[Output],
-        *,
-        record: bytes | None = None,
-    ) -> None:
-        """As `learn`, of one of many: `wake` comes when all of them are noted."""
+    ) -> Remember | None:
+        """What is to be written down of it, if anything."""
+        roster = self._roster
+        if peer_id in roster.table:
+            return self._note_met(roster.table[peer_id], addresses, now, record)
         if peer_id == self._me:
-            return
-        peer = self.table.get(peer_id)
-        if peer is None:
-            if len(self.table) >= limits.KNOWN_PEERS and not self._make_room(out):
-                return
-            peer = self._roster.add(peer_id)
-        merged = addresses  # that very tuple: its record holds it anyway, for all that know it
-        if peer.addresses or len(addresses) > 1:
-            merged = tuple(dict.fromkeys((*addresses, *peer.addresses)))
-            merged = merged[: limits.ADDRESSES_PER_RECORD]
-        if merged != peer.addresses or record is not None:
-            fresh = set(merged) - set(peer.addresses) and peer.violations < limits.VIOLATIONS
-            peer.addresses = merged
-            self._roster.wait(peer, min(peer.next_dial, now) if fresh else peer.next_dial)
-            out.append(Remember(peer_id, merged, record))
+            return None
+        known = roster.strangers.get(peer_id)
+        if known is None:
+            if len(roster) >= limits.KNOWN_PEERS and not self._make_room(out):
+                return None
+            if not addresses or self.overlay.allowed:
+                roster.add(peer_id)  # who cannot be drawn by chance
+                return self._note_met(roster.table[peer_id], addresses, now, record)
+        merged = _merged(addresses, known or ())
+        if merged == known and record is None:
+            return None
+        roster.strangers[peer_id] = merged
+        return Remember(peer_id, merged, record)
+
+    def _note_met(
+        self, peer: Peer, addresses: tuple[str, ...], now: float, record: bytes | None
+    ) -> Remember | None:
+        merged = _merged(addresses, peer.addresses)
+        if merged == peer.addresses and record is None:
+            return None
+        fresh = set(merged) - set(peer.addresses) and peer.violations < limits.VIOLATIONS
+        peer.addresses = merged
+        self._roster.wait(peer, min(peer.next_dial, now) if fresh else peer.next_dial)
+        return Remember(peer.id, merged, record)
 
     def wake(self, now: float, out: list[Output]) -> None:
         """See to it that who has been noted is dialled in time."""
@@ -125,18 +164,22 @@ class Peers:
     def forget(
         self, peer_id: str, now: float, out: list[Output], reason: str = "removed by the operator"
     ) -> None:
-        if self._roster.remove(peer_id) is not None:
+        if self._roster.remove(peer_id):
             self._askable = None
             out += [Disconnect(peer_id, reason), Forget(peer_id)]
             self._schedule(now, out)
 
     def _make_room(self, out: list[Output]) -> bool:
-        """Drop the idle peer that has failed most often; False when all are in use."""
+        """Drop the idle peer that has failed most often, else a stranger; False when all are in
+        use."""
         worst = max(self._roster.of(*WAITING), key=lambda p: (p.failures, p.id), default=None)
-        if worst is None:
+        dropped = None if worst is None else worst.id
+        if worst is None or not worst.failures:
+            dropped = next(iter(self._roster.strangers), dropped)
+        if dropped is None:
             return False
-        self._roster.remove(worst.id)
-        out.append(Forget(worst.id))
+        self._roster.remove(dropped)
+        out.append(Forget(dropped))
         return True
 
     # --- dialling --------------------------------------------------------------------------------
@@ -154,6 +197,9 @@ class Peers:
         self._trim(now, out)
         self._dial_reaches(now, out)
         while self._room():
+            if self._may_draw:
+                self._dial(self._roster.draw(), now, out)
+                continue
             due = self._roster.next_due(self._dialable)
             if due is None or due.next_dial > now:
                 break
@@ -168,18 +214,24 @@ class Peers:
     def _dialable(self, peer: Peer) -> bool:
         return peer.state in WAITING and bool(peer.addresses) and self.overlay.admits(peer.id)
 
+    @property
+    def _may_draw(self) -> bool:
+        """Whether there are strangers to dial: they come before who has been dialled before."""
+        return bool(self._roster.strangers) and not self.overlay.allowed
+
     def _room(self) -> bool:
         """Whether one more may be dialled for its own sake."""
         dialling = self._roster.count(State.DIALING)
         taken = dialling + self._roster.count(*CONNECTED)
-        return dialling < DIALS_AT_ONCE and taken < self._slots.wanted(len(self.table))
+        return dialling < DIALS_AT_ONCE and taken < self._slots.wanted(len(self))
 
     def _schedule(self, now: float, out: list[Output]) -> None:
         waits = [p.deadline for p in self._roster.of(State.GREETING) if p.deadline is not None]
         # Without room nobody waits for the clock: whoever makes room comes by here.
-        due = self._roster.next_due(self._dialable) if self._room() else None
-        if due is not None:
-            waits.append(due.next_dial)
+        if self._room():
+            due = None if self._may_draw else self._roster.next_due(self._dialable)
+            if due is not None or self._may_draw:
+                waits.append(now if due is None else due.next_dial)
         if self._reaches and self._may_reach(now):
             waits.append(now)
         if self._surplus > 0:
@@ -221,9 +273,9 @@ class Peers:
         self, peer_id: str, outbound: bool, now: float, out: list[Output]
     ) -> Peer | None:
         """A connection stands; None when this peer is not to be talked to."""
-        peer = self.table.get(peer_id)
+        peer = self._roster.peer(peer_id)
         if peer is None:
-            if len(self.table) >= limits.KNOWN_PEERS and not self._make_room(out):
+            if len(self) >= limits.KNOWN_PEERS and not self._make_room(out):
                 out.append(Disconnect(peer_id, "peer table full"))
                 return None
             peer = self._roster.add(peer_id)
@@ -251,6 +303,8 @@ class Peers:
     def restrict(self, allowed: Iterable[str], now: float, out: list[Output]) -> None:
         """From now on talk to these only: let go of the others, and dial who is new among them."""
         before, self.overlay = self.overlay, Overlay(allowed)
+        for peer_id in self.overlay.allowed:
+            self._roster.peer(peer_id)  # a choice of strangers is no matter of chance
         for peer in self.table.values():
             if not self.overlay.admits(peer.id):
                 if peer.connected:
@@ -311,7 +365,7 @@ class Peers:
 
     def hold_off(self, peer_id: str, reason: str, now: float, out: list[Output]) -> None:
         """Disconnect a peer that does not belong here and let it be for a while."""
-        peer = self.table.get(peer_id)
+        peer = self._roster.peer(peer_id)
         if peer is not None:
             self._roster.wait(peer, now + limits.HOLD_OFF_SECONDS)
             peer.last_error = reason
@@ -326,7 +380,7 @@ class Peers:
         if reason not in self.refused and len(self.refused) >= REASONS:
             reason = "other"
         self.refused[reason] += 1
-        peer = self.table.get(peer_id)
+        peer = self._roster.peer(peer_id)
         if peer is None:
             return
         peer.refused[reason] += 1
@@ -366,7 +420,7 @@ class Peers:
 
     def reach(self, peer_id: str, now: float, out: list[Output]) -> bool:
         """See to it that a peer can be asked soon; False when there is no way, or it failed."""
-        peer = self.table.get(peer_id)
+        peer = self._roster.peer(peer_id)
         if peer is None or peer.violations >= limits.VIOLATIONS:
             return False
         if not self.overlay.admits(peer_id):
@@ -410,3 +464,10 @@ class Peers:
         if self._askable is None:
             self._askable = tuple(sorted(p.id for p in self._roster.of(State.ADMITTED) if p.met))
         return list(self._askable)
+
+
+def _merged(newer: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    """The addresses of a peer, the newer ones first."""
+    if newer == known or (len(newer) == 1 and not known):
+        return newer  # that very tuple: a record holds it anyway, for all that know it
+    return tuple(dict.fromkeys((*newer, *known)))[: limits.ADDRESSES_PER_RECORD]

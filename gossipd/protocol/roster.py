@@ -1,12 +1,16 @@
 """The known peers: by state, counted, and those that may be dialled in the order in which they are
 due. A change of state goes through `move`, and one of the next dial through `wait`, so that nobody
 ever has to look through the whole table.
+
+Most peers of a large swarm a node only hears of. Of such a *stranger* there is nothing to remember
+but where it is, and its record holds that already; it becomes a `Peer` when it is dialled, when it
+connects, or when something of it is refused.
 """
 
 import enum
 import heapq
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 
@@ -22,6 +26,10 @@ class State(enum.Enum):
     __hash__ = object.__hash__
     """Every member is one object; Enum's own way costs more than what is looked up by it."""
 
+
+LOTS = 64
+"""Strangers that are drawn at once: a draw looks through all of them. Ours: more than a node dials
+in a minute for their own sake."""
 
 CONNECTED = (State.GREETING, State.ADMITTED, State.CLOSING)
 WAITING = (State.KNOWN, State.BACKING_OFF)
@@ -61,22 +69,52 @@ class Roster:
     def __init__(self, rng: Random) -> None:
         self._rng = rng
         self.table: dict[str, Peer] = {}
+        self.strangers: dict[str, tuple[str, ...]] = {}
+        """Id -> addresses, one at least, of those that have no entry in the table."""
+        self._lots: list[str] = []
+        """Strangers, drawn by chance, to be dialled next; some may be none any more."""
         self._in: dict[State, dict[str, Peer]] = {state: {} for state in State}
         self._due: list[tuple[float, float, str]] = []
         """(next dial, lot, id): a heap that may also hold what is no longer so."""
 
+    def __len__(self) -> int:
+        """Everybody who is known."""
+        return len(self.table) + len(self.strangers)
+
+    def __contains__(self, peer_id: str) -> bool:
+        return peer_id in self.table or peer_id in self.strangers
+
+    def __iter__(self) -> Iterator[Peer]:
+        """Everybody; what is changed of a stranger is not kept."""
+        yield from self.table.values()
+        for peer_id, addresses in self.strangers.items():
+            yield Peer(peer_id, addresses)
+
     # --- changes ---------------------------------------------------------------------------------
 
+    def peer(self, peer_id: str) -> Peer | None:
+        """The entry of somebody who is known; a stranger gets one."""
+        if peer_id in self.strangers:
+            return self.add(peer_id)
+        return self.table.get(peer_id)
+
     def add(self, peer_id: str) -> Peer:
-        peer = self.table[peer_id] = Peer(peer_id, lot=self._rng.random())
+        """An entry for a stranger, or for somebody who is not known at all."""
+        addresses = self.strangers.pop(peer_id, ())
+        peer = self.table[peer_id] = Peer(peer_id, addresses, lot=self._rng.random())
         self._in[peer.state][peer_id] = peer
+        self._queue(peer)
         return peer
 
-    def remove(self, peer_id: str) -> Peer | None:
+    def remove(self, peer_id: str) -> bool:
+        """Forget somebody; False when nobody of that name is known."""
+        if self.strangers.pop(peer_id, None) is not None:
+            return True
         peer = self.table.pop(peer_id, None)
-        if peer is not None:
-            del self._in[peer.state][peer_id]
-        return peer
+        if peer is None:
+            return False
+        del self._in[peer.state][peer_id]
+        return True
 
     def move(self, peer: Peer, state: State) -> None:
         del self._in[peer.state][peer.id]
@@ -95,6 +133,16 @@ class Roster:
             self._due = [(p.next_dial, p.lot, p.id) for p in self.table.values()]
             heapq.heapify(self._due)
         heapq.heappush(self._due, (peer.next_dial, peer.lot, peer.id))
+
+    def draw(self) -> Peer:
+        """Any of the strangers, of whom there must be one."""
+        while not self._lots or self._lots[-1] not in self.strangers:
+            if self._lots:
+                self._lots.pop()
+            else:
+                count = min(LOTS, len(self.strangers))
+                self._lots = self._rng.sample(list(self.strangers), count)
+        return self.add(self._lots.pop())
 
     # --- looking ---------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ This module puts the state machines of a round together:
 A lone node is its own sample and trains on, without counting (see `proof`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -341,10 +341,11 @@ class Rounds:
         self.trainer.on_lost(peer, now, out)
         self.aggregator.on_lost(peer, now, out)
 
-    def on_record(self, peer: str) -> None:
-        """A peer that was not known so far; see `Activity.hold`."""
+    def on_records(self, peers: Iterable[str]) -> None:
+        """Peers that were not known so far; see `Activity.hold`."""
         if self.trainer.phase is Phase.SEEKING or self.desk.is_busy:
-            self.activity.hold(peer)
+            for peer in peers:
+                self.activity.hold(peer)
 
     def leave(self, record: SignedRecord, now: float, out: list[Output]) -> None:
         """This node goes: some peers are told, from them it spreads with the view."""

@@ -7,8 +7,10 @@ activity record ride on the same entries.
 
 import hashlib
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -20,9 +22,10 @@ from gossipd.wire import limits
 from gossipd.wire.identifiers import author_key
 from gossipd.wire.messages import SignedClaim, SignedRecord, Update, View, ViewSync
 
-CLAIMS_BYTES = limits.MESSAGE_BYTES // 2
-RECORDS_BYTES = limits.MESSAGE_BYTES // 4
-"""What claims and records may take up of one message; the rest is for a manifest and framing."""
+CLAIMS_BYTES = limits.MESSAGE_BYTES * 3 // 8
+"""What claims may take up of one message; the rest is for manifests and activity..."""
+RECORDS_BYTES = limits.MESSAGE_BYTES // 2
+"""... or for records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ def _fitting(envelopes: list[bytes], count: int, budget: int) -> tuple[bytes, ..
     return tuple(fitting)
 
 
+@lru_cache(maxsize=limits.AUTHORS)
 def _summand(author: bytes, seq: int) -> int:
     state = hashlib.blake2b(author + seq.to_bytes(8, "big"), digest_size=16)
     return int.from_bytes(state.digest(), "big")
@@ -58,6 +62,7 @@ class SwarmView:
         self.members = members or Members()
         self._records: dict[bytes, SignedRecord] = {}
         self._newest: dict[str, bytes] = {}
+        """The author of a peer's newest incarnation."""
         self._claims: dict[bytes, SignedClaim] = {}
         self._sum = 0
         """Of all records: see `ViewSync.sum`."""
@@ -74,23 +79,24 @@ class SwarmView:
         """Take a record; True when it is news. Older ones and overflow change nothing."""
         if not self.members.admits_record(signed):
             return False
-        author = author_key(signed.author, signed.record.incarnation)
-        known_author = self._newest.get(signed.author)
-        if known_author is None:
+        record = signed.record
+        former = self._newest.get(signed.author)
+        if former is None:
             if len(self._newest) >= limits.AUTHORS:
                 return False
         else:
-            known = self._records[known_author].record
-            if (signed.record.incarnation, signed.record.seq) <= (known.incarnation, known.seq):
+            known = self._records[former].record
+            if (record.incarnation, record.seq) <= (known.incarnation, known.seq):
                 return False
-            self._sum -= _summand(known_author, known.seq)
+            self._sum -= _summand(former, known.seq)
             # An older incarnation's examples still stand behind lineages that hold its steps, but
             # the author is one person with one data set: only the newest record counts.
-            del self._records[known_author]
+            del self._records[former]
         if signed.membership is not None:
             self.members.learn(signed.membership)
+        author = author_key(signed.author, record.incarnation)
         self._cap = None
-        self._sum += _summand(author, signed.record.seq)
+        self._sum += _summand(author, record.seq)
         self._records[author] = signed
         self._newest[signed.author] = author
         self._changes.add(signed.author)
@@ -120,6 +126,10 @@ class SwarmView:
     def author_of(self, peer: str) -> bytes | None:
         """The key of a peer's newest incarnation."""
         return self._newest.get(peer)
+
+    def knows(self, author: bytes) -> bool:
+        """Whether this is somebody's newest incarnation."""
+        return author in self._records
 
     def peer_of(self, author: bytes) -> str | None:
         """Whose newest incarnation this is."""
@@ -154,12 +164,19 @@ class SwarmView:
 
     def steps_of_peer(self, peer: str) -> int:
         """The same for a peer's newest incarnation."""
-        author = self._newest.get(peer)
+        author = self.author_of(peer)
         return 0 if author is None else self.steps_of(author)
 
     def unproven(self, lineage: Lineage) -> tuple[bytes, ...]:
         """Entries above what their author is known to have signed: a claim is not trust."""
-        return tuple(sorted(a for a, steps in lineage.items() if steps > self.steps_of(a)))
+        claims = self._claims
+        return tuple(
+            sorted(
+                author
+                for author, steps in lineage.items()
+                if author not in claims or steps > claims[author].claim.steps
+            )
+        )
 
     def missing(self, update: Update) -> tuple[bytes, ...]:
         """Whose claims, or whose record, must be seen before an update may be used: unproven
@@ -204,10 +221,14 @@ class SwarmView:
         nodes that exchange all the time, large when islands meet.
         """
         fresh = total = 0.0
+        cap, records = self._examples_cap(), self._records
         for author, steps in other.items():
-            examples = self.examples_of((author,))
-            total += examples
-            fresh += examples * max(steps - own.get(author, 0), 0) / max(steps, 1)
+            signed = records.get(author)
+            if signed is not None:
+                examples = min(signed.record.examples, cap)
+                total += examples
+                if (had := own.get(author, 0)) < steps:
+                    fresh += examples * (steps - had) / steps
         return fresh / total if total else 0.0
 
     def _examples_cap(self) -> int:
@@ -284,8 +305,8 @@ class SwarmView:
         if question.only:
             authors = [a for a in dict.fromkeys(question.only) if a in self._claims]
             # The record goes with a claim of whatever incarnation: it says that its author belongs.
-            peers = [self._claims[author].author for author in authors]
-            records = {*question.only, *(self._newest[p] for p in peers if p in self._newest)}
+            newest = [self.author_of(self._claims[author].author) for author in authors]
+            records = {*question.only, *(author for author in newest if author is not None)}
             return (
                 [(a, self._records[a]) for a in sorted(records) if a in self._records],
                 [(a, self._claims[a]) for a in authors],
@@ -295,42 +316,41 @@ class SwarmView:
         if question.since is UNSET:
             return self._records.items(), self._claims.items()
         changed = self._changes.since(question.since)
-        newest = [self._newest[key] for key in changed if isinstance(key, str)]
+        newest_of = [self._newest[key] for key in changed if isinstance(key, str)]
         return (
-            [(a, self._records[a]) for a in newest],
+            [(a, self._records[a]) for a in newest_of],
             [(key, self._claims[key]) for key in changed if isinstance(key, bytes)],
         )
 
     # --- differences: which claims a peer has not had from here or sent here ---------------------
 
-    def proofs_for(self, peer: str, lineage: Lineage) -> tuple[bytes, ...]:
-        """Claims behind a lineage that `peer` is not known to hold, at most one message full.
+    def proofs_for(self, peer: str, *lineages: Lineage) -> tuple[bytes, ...]:
+        """Claims behind lineages that `peer` is not known to hold, at most one message full.
 
         A claim that goes missing is asked for again (`ViewSync.only`), so guessing wrong costs a
         round trip, never correctness.
         """
         told = self._told.setdefault(peer, {})
         proofs: list[bytes] = []
-        size = 0
-        for author in self._changed_for(peer, lineage):
+        room = CLAIMS_BYTES
+        for author in self._changed_for(peer, lineages):
             claim = self._claims.get(author)
             if claim is None or claim.claim.steps <= told.get(author, 0):
                 continue
-            size += len(claim.envelope)
-            if size > CLAIMS_BYTES:
+            room -= len(claim.envelope)
+            if room < 0 or len(proofs) == limits.CLAIMS_PER_MESSAGE:
                 break
             told[author] = claim.claim.steps
             proofs.append(claim.envelope)
         return tuple(proofs)
 
-    def _changed_for(self, peer: str, lineage: Lineage) -> Iterable[bytes]:
-        """The authors of a lineage whose claims have changed since `peer` was told everything."""
+    def _changed_for(self, peer: str, lineages: Sequence[Lineage]) -> Iterable[bytes]:
+        """The authors in lineages whose claims have changed since `peer` was told everything."""
         since = self._told_all.get(peer)
         if since is None:
-            return lineage
-        return (
-            key for key in self._changes.since(since) if isinstance(key, bytes) and key in lineage
-        )
+            return chain(*lineages)
+        changed = (key for key in self._changes.since(since) if isinstance(key, bytes))
+        return (key for key in changed if any(key in lineage for lineage in lineages))
 
     def heard_from(self, peer: str, claim: SignedClaim) -> None:
         """`peer` sent this claim, so it need not be told."""

@@ -1,6 +1,6 @@
 """Signing what this node says and checking what others have signed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeVar
 
 from msgspec import UNSET
@@ -168,8 +168,8 @@ class Documents:
         if isinstance(message, Offer):
             return self._carried(message)
         if isinstance(message, View):
-            records = [self.open_record(sealed) for sealed in message.records]
-            return (*records, *(self.open_claim(sealed) for sealed in message.claims))
+            records = self._reopen_all(message.records, envelope.open_record)
+            return (*records, *self._reopen_all(message.claims, envelope.open_claim))
         if isinstance(message, Trained):
             return (*self._carried(message), *self._proof(message.sample, message.participation))
         if isinstance(message, Aggregated):
@@ -182,7 +182,7 @@ class Documents:
         return ()
 
     def _carried(self, message: Offer | Trained | Aggregated) -> tuple[SignedDocument, ...]:
-        claims = [self.open_claim(sealed) for sealed in message.claims]
+        claims = self._reopen_all(message.claims, envelope.open_claim)
         manifests = self.lineages.sealed(message.manifests)
         return (*claims, *(self.open_manifest(sealed) for sealed in manifests))
 
@@ -198,3 +198,6 @@ class Documents:
 
     def _reopen(self, sealed: bytes, open_it: Callable[[bytes, bytes], S]) -> S:
         return self._opened.get(sealed, self._swarm, open_it)
+
+    def _reopen_all(self, sealed: Sequence[bytes], open_it: Callable[[bytes, bytes], S]) -> list[S]:
+        return self._opened.get_all(sealed, self._swarm, open_it)

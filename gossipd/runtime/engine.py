@@ -107,7 +107,10 @@ class Engine:
             events.PublishServing: lambda o: self._spawn(
                 "publish", self._outbound.publish_serving(o), events.ServingPublished(None)
             ),
-            events.Remember: lambda o: self._store.save_peer(o.peer, o.addresses, o.record),
+            events.Remember: lambda o: self._store.save_peers([(o.peer, o.addresses, o.record)]),
+            events.RememberAll: lambda o: self._store.save_peers(
+                [(one.peer, one.addresses, one.record) for one in o.peers]
+            ),
             events.Forget: lambda o: self._store.forget_peer(o.peer),
             events.KeepRevocations: lambda o: keep_revocations(o.envelopes),
             events.KeepEvidence: lambda o: self._store.append_evidence(o.peer, o.first, o.second),

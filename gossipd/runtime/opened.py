@@ -8,7 +8,7 @@ cannot depend on who opened it: the key is the swarm, the kind and every byte th
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -53,6 +53,21 @@ class Opened:
             with self._lock:
                 self._keep(key, document)
         return document
+
+    def get_all(self, sealed: Sequence[bytes], swarm: bytes, open_it: Open[S]) -> list[S]:
+        """As `get`, of many of one kind."""
+        found: list[S | None] = []
+        with self._lock:
+            for one in sealed:
+                key = (one, swarm, open_it)
+                known: S | None = self._kept.get(key)
+                if known is not None:
+                    self._kept.move_to_end(key)
+                found.append(known)
+        return [
+            self.get(one, swarm, open_it) if known is None else known
+            for one, known in zip(sealed, found, strict=True)
+        ]
 
     def manifest(self, sealed: bytes, swarm: bytes) -> tuple[Update, Known]:
         """An update and its lineage, which is one object for all that have it."""

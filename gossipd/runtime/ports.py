@@ -3,7 +3,7 @@
 The transport's port is `gossipd.network.interface`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -161,7 +161,7 @@ class Store(Protocol):
     def load_body(self, update: bytes) -> bytes | None: ...
 
     # peers
-    def save_peer(self, peer: str, addresses: Sequence[str], record: bytes | None) -> None: ...
+    def save_peers(self, peers: Iterable[tuple[str, Sequence[str], bytes | None]]) -> None: ...
     def forget_peer(self, peer: str) -> None: ...
     def peers(self) -> Sequence[tuple[str, Sequence[str], bytes | None]]: ...
 

@@ -6,7 +6,7 @@ not happen. Vectors and bodies are files, and files that no row names are nobody
 """
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -184,17 +184,22 @@ class SimStore:
 
     # --- peers -----------------------------------------------------------------------------------
 
-    def save_peer(self, peer: str, addresses: Sequence[str], record: bytes | None) -> None:
-        """Remember a peer; without a record the one that is there stays."""
+    def save_peers(self, peers: Iterable[tuple[str, Sequence[str], bytes | None]]) -> None:
+        """Remember peers; without a record the one that is there stays. All are written at once."""
         if not self._saves_peers:
             return
-        known = self._peers.get(peer)
-        row = (tuple(addresses), known[1] if known is not None and record is None else record)
-        if row == known:
+        news = {}
+        for peer, addresses, record in peers:
+            known = self._peers.get(peer)
+            row = (tuple(addresses), known[1] if known is not None and record is None else record)
+            if row != known:
+                news[peer] = row
+        if not news:
             return
-        self._write("save_peer")
-        self._peers.pop(peer, None)
-        self._peers[peer] = row
+        self._write("save_peers")
+        for peer, row in news.items():
+            self._peers.pop(peer, None)
+            self._peers[peer] = row
         while len(self._peers) > limits.KNOWN_PEERS:
             del self._peers[next(iter(self._peers))]
 

@@ -58,7 +58,7 @@ class SimTransport:
         """Gone without a word, as when the power fails."""
         self.frozen = False
         """Its process stands still: what is sent to it waits, and it answers nobody."""
-        self._peer_id = peer_id
+        self.peer_id = peer_id
         self._where = where
         self._max_connections = max_connections
         self._dial_timeout = dial_timeout
@@ -72,16 +72,12 @@ class SimTransport:
     # --- Transport -------------------------------------------------------------------------------
 
     @property
-    def peer_id(self) -> str:
-        return self._peer_id
-
-    @property
     def port(self) -> int:
         return 0 if self._handlers is None else int(self._where.split("/")[4])
 
     @property
     def addresses(self) -> Sequence[str]:
-        return () if self._handlers is None else (f"{self._where}/p2p/{self._peer_id}",)
+        return () if self._handlers is None else (f"{self._where}/p2p/{self.peer_id}",)
 
     async def start(self, handlers: Handlers) -> None:
         self.network.listen(self, self._where)
@@ -101,7 +97,7 @@ class SimTransport:
     async def dial(self, peer: str, addresses: Sequence[str], timeout: float) -> None:
         if peer in self._ends:
             return
-        if self._handlers is None or peer == self._peer_id:
+        if self._handlers is None or peer == self.peer_id:
             raise PeerUnreachable("unreachable")
         if len(self._ends) >= self._max_connections:
             raise PeerUnreachable("full")
@@ -114,8 +110,8 @@ class SimTransport:
             if not self.network.answers(self, remote):
                 reason = "dial-timeout"
                 continue
-            there = self.network.way(self._peer_id, remote.peer_id).latency
-            back = self.network.way(remote.peer_id, self._peer_id).latency
+            there = self.network.way(self.peer_id, remote.peer_id).latency
+            back = self.network.way(remote.peer_id, self.peer_id).latency
             await asyncio.sleep(HANDSHAKE_ROUND_TRIPS * (there + back))
             if peer in self._ends:
                 return  # they were faster
@@ -125,7 +121,7 @@ class SimTransport:
                 reason = "dial-timeout"
             elif remote.peer_id != peer:
                 reason = "wrong-peer"
-            elif remote.accepts(self._peer_id):
+            elif remote.accepts(self.peer_id):
                 self.network.join(self, remote)
                 return
         if reason == "dial-timeout":

@@ -30,9 +30,9 @@ from gossipd.simulation.node import Machine, SimNode, Surroundings
 from gossipd.simulation.store import Shelf
 from gossipd.wire import limits
 
-OPENED_BYTES = 4 * 1024 * 1024
-"""Of documents that are checked once for all nodes: the records and claims of ten thousand, and the
-manifests of the last rounds."""
+OPENED_BYTES = 32 * 1024 * 1024
+"""Of documents that are checked once for all nodes: the records and claims of ten thousand, twice
+over, and the manifests of the last rounds."""
 
 
 class SimulationError(AssertionError):

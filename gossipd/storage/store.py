@@ -11,7 +11,7 @@ the database's lock; files are written outside of it, so that a large model hold
 
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -191,22 +191,26 @@ class DiskStore:
 
     # --- peers -----------------------------------------------------------------------------------
 
-    def save_peer(self, peer: str, addresses: Sequence[str], record: bytes | None) -> None:
-        """Remember a peer; without a record the one that is there stays.
+    def save_peers(self, peers: Iterable[tuple[str, Sequence[str], bytes | None]]) -> None:
+        """Remember peers; without a record the one that is there stays.
 
         Of more than `limits.KNOWN_PEERS` those go that have not changed for longest.
         """
-        values = (msgspec.msgpack.encode(tuple(addresses)), record)
-        before = self._database.row("SELECT addresses, record FROM peers WHERE peer = ?", peer)
-        if before is not None and before == (values[0], before[1] if record is None else record):
+        news = []
+        for peer, addresses, record in peers:
+            packed = msgspec.msgpack.encode(tuple(addresses))
+            before = self._database.row("SELECT addresses, record FROM peers WHERE peer = ?", peer)
+            if before is None or before != (packed, before[1] if record is None else record):
+                news.append((peer, packed, record))
+        if not news:
             return  # heard again, nothing new: not worth a write
-        with self._database.transaction("save a peer") as rows:
-            age = _take(rows, _AGE, 1)
-            rows.execute(
+        with self._database.transaction("save peers") as rows:
+            age = _take(rows, _AGE, len(news))
+            rows.executemany(
                 "INSERT INTO peers VALUES (?, ?, ?, ?) ON CONFLICT (peer) DO UPDATE SET "
                 "addresses = excluded.addresses, age = excluded.age, "
                 "record = coalesce(excluded.record, record)",
-                (peer, *values, age),
+                [(*row, age + place) for place, row in enumerate(news)],
             )
             rows.execute(
                 "DELETE FROM peers WHERE peer IN "

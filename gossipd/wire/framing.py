@@ -11,10 +11,15 @@ from gossipd.wire.messages import AnyMessage, Request, Response
 
 D = TypeVar("D")
 
+_ENCODER = msgspec.msgpack.Encoder(order="deterministic")
+
 
 def pack(obj: Any) -> bytes:
     """Deterministic msgpack of plain values and msgspec structs: maps are sorted by key."""
-    builtins = msgspec.to_builtins(obj, builtin_types=(bytes,), order="deterministic")
+    try:
+        return _ENCODER.encode(obj)
+    except TypeError:  # it sorts no maps by bytes, that is by author
+        builtins = msgspec.to_builtins(obj, builtin_types=(bytes,), order="deterministic")
     packed = msgpack.packb(builtins, use_bin_type=True)
     assert isinstance(packed, bytes)
     return packed
@@ -56,7 +61,7 @@ def _unpack(data: bytes, longest: int) -> Any:
             max_str_len=limits.TEXT_BYTES,
             max_bin_len=limits.ENVELOPE_BYTES,
             max_array_len=limits.NESTING_ITEMS,
-            max_map_len=limits.NESTING_ITEMS,
+            max_map_len=limits.NESTING_ENTRIES,
             max_ext_len=0,
             ext_hook=_refuse_extension,
         )

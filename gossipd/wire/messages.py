@@ -224,7 +224,7 @@ class ViewSync(Message, frozen=True, kw_only=True, tag="view_sync"):
 
     records: Annotated[dict[AuthorKey, Counter], Meta(max_length=limits.AUTHORS)] = {}
     claims: Annotated[dict[AuthorKey, Counter], Meta(max_length=limits.AUTHORS)] = {}
-    only: Annotated[tuple[AuthorKey, ...], Meta(max_length=limits.AUTHORS)] = ()
+    only: Annotated[tuple[AuthorKey, ...], Meta(max_length=limits.AUTHORS_PER_QUESTION)] = ()
     since: Counter | UnsetType = UNSET
     """What a View said in `upto`: the receiver leaves out what it has known since before, and
     `records` and `claims` are only what has become known to the sender since."""

@@ -289,7 +289,7 @@ def test_a_question_never_names_more_authors_than_a_message_may(
     solo: Solo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ann = solo.peer("ann")
-    monkeypatch.setattr(limits, "AUTHORS", 5)
+    monkeypatch.setattr(limits, "AUTHORS_PER_QUESTION", 5)
     first = ann.update(lineage={bytes([i]) * 8: 1 for i in range(4)})
     second = ann.update(lineage={bytes([i]) * 8: 1 for i in range(4, 8)})
     asked, _ = offer_unproven(solo, ann, first, second)

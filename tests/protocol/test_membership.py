@@ -260,9 +260,9 @@ def test_a_revoked_member_is_neither_looked_for_nor_drawn_into_samples(solo: Sol
     solo.feed(MemberRevoked(FOUNDER.revoke(ann.id)))
     assert activity.order(1) == [solo.member.id]
     solo.feed(Discovered(ann.id, (ann.address,), "mdns"))
-    assert ann.id not in solo.node.peers.table
+    assert ann.id not in solo.node.peers
     meets(solo, bob, solo.record_of(ann))
-    assert ann.id not in solo.node.peers.table
+    assert ann.id not in solo.node.peers
     assert activity.order(1) == activity.sort([solo.member.id, bob.id], 1)
 
 
@@ -347,10 +347,10 @@ def test_nobody_is_taken_into_the_view_whom_the_founder_never_let_in(solo: Solo)
     )
     view = solo.node.view
     assert (view.record_of(eve.id), view.steps_of(eve.me)) == (None, 0)
-    assert eve.id not in solo.node.peers.table
+    assert eve.id not in solo.node.peers
     assert view.record_of(bob.id) is not None
     assert view.steps_of(bob.me) == 10
-    assert bob.id in solo.node.peers.table
+    assert bob.id in solo.node.peers
 
 
 def test_an_update_of_an_outsider_is_not_taken_from_a_member(solo: Solo) -> None:

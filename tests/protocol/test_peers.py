@@ -6,7 +6,16 @@ from random import Random
 import pytest
 
 from gossipd.protocol import peers as room
-from gossipd.protocol.events import Dial, Disconnect, Forget, Output, Remember, Report, SetTimer
+from gossipd.protocol.events import (
+    Dial,
+    Disconnect,
+    Forget,
+    Output,
+    Remember,
+    RememberAll,
+    Report,
+    SetTimer,
+)
 from gossipd.protocol.peers import (
     DIAL_TIMER,
     DIALS_AT_ONCE,
@@ -18,6 +27,7 @@ from gossipd.protocol.peers import (
 from gossipd.protocol.roster import State
 from gossipd.protocol.slots import EVICTIONS_PER_SECOND
 from gossipd.wire import limits
+from gossipd.wire.messages import PeerRecord, SignedRecord
 
 HERE = ("/ip4/10.0.0.1/tcp/1",)
 
@@ -49,6 +59,13 @@ class Table:
     def learn(self, peer: str, addresses: tuple[str, ...] = HERE) -> list[Output]:
         out: list[Output] = []
         self.peers.learn(peer, addresses, self.now, out)
+        return self.took(out)
+
+    def note(self, *records: SignedRecord) -> list[Output]:
+        """A peer has told of others."""
+        out: list[Output] = []
+        self.peers.note(records, self.now, out)
+        self.peers.wake(self.now, out)
         return self.took(out)
 
     def wait(self) -> list[Output]:
@@ -93,6 +110,16 @@ class Table:
     def state(self, peer: str) -> State:
         return self.peers.table[peer].state
 
+    @property
+    def known(self) -> set[str]:
+        return {peer.id for peer in self.peers}
+
+
+def record(peer: str, addresses: tuple[str, ...] = HERE) -> SignedRecord:
+    return SignedRecord(
+        peer, PeerRecord(incarnation=1, seq=1, addresses=addresses), b"signed by " + peer.encode()
+    )
+
 
 # --- learning of peers ---------------------------------------------------------------------------
 
@@ -108,7 +135,8 @@ def test_a_peer_is_remembered_and_dialled() -> None:
 def test_nobody_dials_itself() -> None:
     table = Table()
     assert table.learn("me") == []
-    assert table.peers.table == {}
+    assert table.note(record("me")) == []
+    assert table.known == set()
 
 
 def test_what_is_known_already_is_not_remembered_again() -> None:
@@ -120,9 +148,12 @@ def test_what_is_known_already_is_not_remembered_again() -> None:
 def test_a_new_record_is_remembered_even_with_the_old_addresses() -> None:
     table = Table()
     table.learn("ann")
-    out: list[Output] = []
-    table.peers.learn("ann", HERE, 0.0, out, record=b"signed")
-    assert out[0] == Remember("ann", HERE, b"signed")
+    signed = record("ann")
+    for _ in range(2):
+        assert table.note(signed)[0] == RememberAll((Remember("ann", HERE, signed.envelope),))
+        table.wait_for_dial()
+        table.admit("ann")
+        table.lose("ann")
 
 
 def test_new_addresses_come_first_and_are_tried_at_once() -> None:
@@ -141,7 +172,7 @@ def test_addresses_per_peer_are_bounded_the_newest_stay() -> None:
     table = Table()
     for i in range(limits.ADDRESSES_PER_RECORD + 3):
         table.learn("ann", (f"/ip4/10.0.0.{i}/tcp/1",))
-    addresses = table.peers.table["ann"].addresses
+    (addresses,) = (peer.addresses for peer in table.peers)
     assert len(addresses) == limits.ADDRESSES_PER_RECORD
     assert addresses[0] == f"/ip4/10.0.0.{limits.ADDRESSES_PER_RECORD + 2}/tcp/1"
 
@@ -158,12 +189,12 @@ def test_a_full_table_forgets_the_idle_peer_that_failed_most(
     table.fail("bad")
     table.connect("good")
     assert Forget("bad") in table.learn("new")
-    assert set(table.peers.table) == {"busy", "good", "new"}
+    assert table.known == {"busy", "good", "new"}
     assert table.wait_for_dial() == ["new"]
     # Now that all are in use, nobody new finds room, from whichever side.
     assert table.learn("newer") == []
     assert Disconnect("newer", "peer table full") in table.connect("newer", outbound=False)
-    assert "newer" not in table.peers.table
+    assert "newer" not in table.peers
 
 
 def test_a_stranger_that_connects_makes_room_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,9 +211,9 @@ def test_who_the_operator_removes_is_disconnected_and_forgotten() -> None:
     out: list[Output] = []
     table.peers.forget("ann", 0.0, out)
     assert out[:2] == [Disconnect("ann", "removed by the operator"), Forget("ann")]
-    assert table.peers.table == {}
+    assert table.known == set()
     table.lose("ann", "the connection that was closed for it")
-    assert table.peers.table == {}
+    assert table.known == set()
     out = []
     table.peers.forget("ann", 0.0, out)
     assert out == []
@@ -597,3 +628,72 @@ def test_holding_off_a_stranger_disconnects_it() -> None:
     out: list[Output] = []
     table.peers.hold_off("nobody", "foreign-swarm", 0.0, out)
     assert out == [Disconnect("nobody", "foreign-swarm")]
+
+
+# --- strangers -----------------------------------------------------------------------------------
+
+
+def test_who_is_only_heard_of_has_no_state_before_it_is_dialled() -> None:
+    table = Table(max_connections=16)
+    out = table.note(*(record(f"peer {number}") for number in range(1000)))
+    assert len([o for o in out if isinstance(o, RememberAll)]) == 1
+    assert len(table.peers) == len(table.known) == 1000
+    assert not table.peers.table
+    dialled = table.wait_for_dial()
+    assert set(dialled) == set(table.peers.table), "and nobody else"
+    assert len(table.peers) == len(table.known) == 1000
+
+
+def test_a_stranger_is_dialled_before_who_has_failed() -> None:
+    table = Table()
+    table.learn("ann")
+    table.wait_for_dial()
+    table.fail("ann")
+    table.note(record("bob"))
+    assert table.wait_for_dial() == ["bob"]
+    assert table.wait_for_dial() == ["ann"]
+
+
+def test_what_a_stranger_does_wrong_is_counted() -> None:
+    table = Table()
+    table.note(record("mallory"))
+    table.refuse("mallory", "bad-signature")
+    assert table.peers.table["mallory"].violations == 1
+    assert table.peers.table["mallory"].addresses == HERE
+    assert len(table.peers) == 1
+
+
+def test_a_stranger_without_an_address_is_known_and_waits_for_one() -> None:
+    table = Table()
+    table.note(record("ann", ()))
+    assert table.known == {"ann"}
+    assert table.due is None
+    table.note(record("ann"))
+    assert table.wait_for_dial() == ["ann"]
+
+
+def test_of_strangers_only_those_that_the_operator_names_are_dialled() -> None:
+    table = Table()
+    table.note(record("ann"), record("bob"))
+    out: list[Output] = []
+    table.peers.restrict(("bob",), table.now, out)
+    table.took(out)
+    table.note(record("cem"))
+    assert table.wait_for_dial() == ["bob"]
+    out = []
+    table.peers.restrict((), table.now, out)
+    table.took(out)
+    assert set(table.wait_for_dial()) == {"ann", "cem"}
+
+
+def test_a_stranger_makes_room_before_an_idle_peer_that_never_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "KNOWN_PEERS", 2)
+    table = Table()
+    table.admit("ann")
+    table.lose("ann")
+    table.note(record("bob"))
+    out = table.connect("cem", outbound=False)
+    assert Forget("bob") in out
+    assert table.known == {"ann", "cem"}

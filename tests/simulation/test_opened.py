@@ -26,6 +26,15 @@ def test_a_document_is_checked_once() -> None:
     assert count.times == 1
 
 
+def test_many_are_looked_up_at_once_and_each_is_checked_once() -> None:
+    opened, count = Opened(), Counted()
+    first = opened.get(ENVELOPES["claim"], SWARM, count)
+    assert opened.get_all([ENVELOPES["claim"]] * 3, SWARM, count) == [first] * 3
+    assert count.times == 1
+    with pytest.raises(WireError, match="malformed"):
+        opened.get_all([ENVELOPES["claim"], ENVELOPES["record"]], SWARM, count)
+
+
 def test_what_was_checked_for_one_swarm_or_as_one_kind_says_nothing_of_another() -> None:
     opened, sealed = Opened(), ENVELOPES["claim"]
     opened.get(sealed, SWARM, open_claim)

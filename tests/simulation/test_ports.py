@@ -105,9 +105,9 @@ def test_what_many_have_saved_is_there_once() -> None:
 
 def test_peers_are_remembered_with_their_last_record() -> None:
     store = SimStore(1)
-    store.save_peer("a", ("x",), b"record")
-    store.save_peer("b", ("y",), None)
-    store.save_peer("a", ("z",), None)
+    store.save_peers([("a", ("x",), b"record")])
+    store.save_peers([("b", ("y",), None)])
+    store.save_peers([("a", ("z",), None)])
     assert store.peers() == [("a", ("z",), b"record"), ("b", ("y",), None)]
     store.forget_peer("a")
     assert store.peers() == [("b", ("y",), None)]

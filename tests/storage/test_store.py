@@ -159,9 +159,9 @@ def test_the_same_update_again_changes_nothing(home: Path) -> None:
 
 def test_peers_are_remembered_and_forgotten(home: Path) -> None:
     store = open_store(home)
-    store.save_peer("anna", ["/ip4/192.0.2.1/tcp/1"], b"record")
-    store.save_peer("bert", [], None)
-    store.save_peer("anna", ["/ip4/192.0.2.2/tcp/2", "/ip4/192.0.2.1/tcp/1"], None)
+    store.save_peers([("anna", ["/ip4/192.0.2.1/tcp/1"], b"record")])
+    store.save_peers([("bert", [], None)])
+    store.save_peers([("anna", ["/ip4/192.0.2.2/tcp/2", "/ip4/192.0.2.1/tcp/1"], None)])
     assert list(store.peers()) == [
         ("anna", ("/ip4/192.0.2.2/tcp/2", "/ip4/192.0.2.1/tcp/1"), b"record"),
         ("bert", (), None),
@@ -179,9 +179,9 @@ def test_too_many_peers_push_out_those_that_changed_longest_ago(
     monkeypatch.setattr(limits, "KNOWN_PEERS", 3)
     store = open_store(home)
     for name in ("anna", "bert", "cleo"):
-        store.save_peer(name, ["/ip4/192.0.2.1/tcp/1"], None)
-    store.save_peer("anna", ["/ip4/192.0.2.9/tcp/9"], None)
-    store.save_peer("dora", [], None)
+        store.save_peers([(name, ["/ip4/192.0.2.1/tcp/1"], None)])
+    store.save_peers([("anna", ["/ip4/192.0.2.9/tcp/9"], None)])
+    store.save_peers([("dora", [], None)])
     assert [peer for peer, _, _ in store.peers()] == ["dora", "anna", "cleo"]
 
 

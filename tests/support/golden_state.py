@@ -26,7 +26,7 @@ def make(home: Path) -> None:
     for number in range(1, LAST + 1):
         step(store, number)
     store.reserve("seq", RESERVED - 1)
-    store.save_peer(*PEER)
+    store.save_peers([PEER])
     store.save_state(STATE)
     store.append_evidence(*EVIDENCE)
     store.close()

@@ -137,7 +137,7 @@ class RoundWorld(World):
                 member.documents.claim(member.node.own_steps),
             )
         )
-        for peer in before.node.peers.table.values():
+        for peer in before.node.peers:
             member.feed(events.Discovered(peer.id, peer.addresses, "storage"))
         return member
 

@@ -315,7 +315,7 @@ class World:
             tuple(view.claims()) if remember_claims else (),
         )
         member.start()
-        for peer in before.node.peers.table.values():
+        for peer in before.node.peers:
             member.feed(events.Discovered(peer.id, peer.addresses, "storage"))
         return member
 
@@ -508,6 +508,12 @@ class World:
 
     def _on_Remember(self, member: Member, output: events.Remember) -> None:  # noqa: N802
         member.remembered[output.peer] = output.addresses
+
+    def _on_RememberAll(  # noqa: N802
+        self, member: Member, output: events.RememberAll
+    ) -> None:
+        for one in output.peers:
+            self._on_Remember(member, one)
 
     def _on_Forget(self, member: Member, output: events.Forget) -> None:  # noqa: N802
         member.remembered.pop(output.peer, None)

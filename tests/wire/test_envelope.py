@@ -186,7 +186,7 @@ def test_an_envelope_above_the_limit_is_never_made() -> None:
     manifest = DOCUMENTS["manifest"]
     assert isinstance(manifest, Manifest)
     with pytest.raises(ValueError, match="envelope limit"):
-        seal(replace(manifest, variances=(0.5,) * 40_000), SWARM, SIGNER)
+        seal(replace(manifest, variances=(0.5,) * 50_000), SWARM, SIGNER)
 
 
 def test_the_largest_manifest_that_its_limits_allow_fits_into_an_envelope() -> None:

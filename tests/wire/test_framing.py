@@ -105,7 +105,7 @@ def test_a_message_above_the_limit_is_never_made() -> None:
         b"\xdb\xff\xff\xff\xff",
         b"\xc9\xff\xff\xff\xff\x01",
         b"\xdc" + (limits.NESTING_ITEMS + 1).to_bytes(2, "big"),
-        b"\xde" + (limits.NESTING_ITEMS + 1).to_bytes(2, "big"),
+        b"\xde" + (limits.NESTING_ENTRIES + 1).to_bytes(2, "big"),
         b"\xc6" + (limits.ENVELOPE_BYTES + 1).to_bytes(4, "big"),
         b"\xdb" + (limits.TEXT_BYTES + 1).to_bytes(4, "big"),
     ],
@@ -121,9 +121,9 @@ def test_what_is_announced_above_the_limits_is_refused(header: bytes) -> None:
 @pytest.mark.parametrize("header", [b"\xdd", b"\xdf"], ids=["array", "map"])
 def test_announcing_much_takes_little_memory(header: bytes) -> None:
     """As many items as may be announced, inside each other, in five bytes per level."""
-    bomb = (
-        header + limits.NESTING_ITEMS.to_bytes(4, "big") + b"\xa1x" * (header == b"\xdf")
-    ) * 2000
+    is_map = header == b"\xdf"
+    most = limits.NESTING_ENTRIES if is_map else limits.NESTING_ITEMS
+    bomb = (header + most.to_bytes(4, "big") + b"\xa1x" * is_map) * 2000
     tracemalloc.start()
     try:
         assert refusal(bomb) == "malformed"
@@ -209,7 +209,12 @@ SPOILT: list[tuple[type[Any], str, str, list[Any]]] = [
     (Pong, "pong", "unavailable", [0, 1, "true", None]),
     (ViewSync, "view-sync", "records", [{"a" * 8: 1}, {B(7): 1}, {B(9): 1}, {B(8): -1}, []]),
     (ViewSync, "view-sync", "only", [[B(7)], B(8), ["A" * 12]]),
-    (View, "view", "records", [[B(limits.ENVELOPE_BYTES + 1)], ["A"], [b""] * 513]),
+    (
+        View,
+        "view",
+        "records",
+        [[B(limits.ENVELOPE_BYTES + 1)], ["A"], [b""] * (limits.RECORDS_PER_MESSAGE + 1)],
+    ),
     (View, "view", "claims", [[b""] * 4097]),
     (Offer, "offer", "manifests", [[b""] * (limits.MANIFESTS_PER_OFFER + 1), b""]),
     (Want, "want", "updates", [[D] * (limits.MANIFESTS_PER_OFFER + 1), [B(31)]]),
