@@ -224,6 +224,19 @@ class Pulls:
     ) -> None:
         self._bases.take(base, serving, ignore, now, out)
 
+    def carried(
+        self, base: Update | None, serving: Update | None, now: float, out: list[Output]
+    ) -> None:
+        """Brought by hand: nobody can be asked for more, and nobody may bring it again."""
+        if base is not None and self._bases.is_concurrent(base):
+            if serving is not None and not self._bases.is_apart(self._bases.lineage, serving):
+                serving = None
+            self._take_in("", base, serving, now, out, by_hand=True)
+        elif base is not None:
+            self._adopt(base, serving, now, out)
+        elif serving is not None:
+            self._bases.blend(serving, self._round(), now, out)
+
     def handed_out(self, peer: str, serving: Update, now: float, out: list[Output]) -> None:
         """The chain's newest serving model is at an aggregator: shortly after a meeting the sample
         takes it as well, so that others find it there."""
@@ -237,8 +250,10 @@ class Pulls:
         serving: Update | None,
         now: float,
         out: list[Output],
+        *,
+        by_hand: bool = False,
     ) -> None:
-        if base is None or not self._islands.take_in(base, serving, now, out):
+        if base is None or not self._islands.take_in(base, serving, now, out, by_hand=by_hand):
             return
         self._wait(now, out)
         updates = [u for u in (base, serving) if u is not None]

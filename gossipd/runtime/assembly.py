@@ -94,6 +94,7 @@ class Parts:
     documents: Documents
     models: Models
     outbound: Outbound
+    inbound: Inbound
     round_work: RoundWork
     steps: ReservedCounter
     waits: Waits
@@ -238,6 +239,7 @@ def assemble(ports: Ports, options: Options) -> Parts:
         documents=documents,
         models=models,
         outbound=outbound,
+        inbound=inbound,
         round_work=round_work,
         steps=steps,
         waits=waits,

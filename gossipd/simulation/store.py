@@ -184,6 +184,9 @@ class SimStore:
 
     # --- peers -----------------------------------------------------------------------------------
 
+    def updates(self) -> Sequence[bytes]:
+        return list(reversed(self._updates))
+
     def save_peer(self, peer: str, addresses: Sequence[str], record: bytes | None) -> None:
         """Remember a peer; without a record the one that is there stays."""
         if not self._saves_peers:
