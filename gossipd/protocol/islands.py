@@ -25,8 +25,8 @@ from gossipd.wire.messages import Update
 GUESTS = 4
 """Islands that are kept at once: ours; a fifth waits until it is met again."""
 CARRIED = 16
-"""Bases brought by hand that are kept at once, guests included: ours, a guess. They cost a manifest
-each, and a merge of so many sides is still one round's work."""
+"""Bases that somebody has carried here, kept at once, guests included: ours, a guess. They cost a
+manifest each, and a merge of so many sides is still one round's work."""
 GUEST_ROUNDS = 20
 """Rounds for which a guest is kept: ours, far less than its bodies stay on disk. Who lives on the
 island offers its base to every aggregator anyway."""
@@ -49,7 +49,7 @@ class Guest:
     serving: Update | None
     round: int
     """The proven one when it came."""
-    by_hand: bool = False
+    carried: bool = False
     """Nobody here can meet that island: whatever is new in it is kept until it is merged."""
 
 
@@ -73,7 +73,7 @@ class Islands:
         return self._guests
 
     def _stays(self, guest: Guest) -> bool:
-        if guest.by_hand:
+        if guest.carried:
             return self._bases.is_concurrent(guest.base)
         recent = guest.round >= self._round() - GUEST_ROUNDS
         return recent and self._bases.is_island(self._bases.lineage, guest.base)
@@ -99,13 +99,13 @@ class Islands:
         now: float,
         out: list[Output],
         *,
-        by_hand: bool = False,
+        carried: bool = False,
     ) -> bool:
         """Keep what is here; whether it is worth telling others."""
         guests = self._others(base)
-        if not (self._may_wait(base, guests) if by_hand else self.is_news(base)):
+        if not (self._may_wait(base, guests) if carried else self.is_news(base)):
             return False
-        self._guests = [*guests, Guest(base, serving, self._round(), by_hand)]
+        self._guests = [*guests, Guest(base, serving, self._round(), carried)]
         if not self._is_weighty(base.manifest.lineage):
             return False
         self._eager_until = now + EAGER_ROUNDS * (self._pace.median_round or 0.0)
@@ -114,7 +114,7 @@ class Islands:
 
     @staticmethod
     def _may_wait(base: Update, guests: list[Guest]) -> bool:
-        """Whether a base that was brought by hand has room beside these, and is in none of them."""
+        """Whether a base that was carried here has room beside these, and is in none of them."""
         lineages = (guest.base.manifest.lineage for guest in guests)
         news = all(more_in(base.manifest.lineage, lineage) for lineage in lineages)
         return news and len(guests) < CARRIED

@@ -193,6 +193,7 @@ class Rounds:
             questions,
             host.rng,
             self._stall.is_quiet,
+            self._may_train,
             self._courier.query,
             lambda: self.clock.proven,
         )

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
 from gossipd.config import Config
 from gossipd.protocol.events import MemberRevoked
 from gossipd.protocol.lineage import Lineage
+from gossipd.settings import RoundsConfig
 from gossipd.simulation.node import Stick
+from gossipd.simulation.stub import StubLearner
 from gossipd.simulation.world import Simulation
 from gossipd.wire.errors import WireError
 from gossipd.wire.identifiers import digest
@@ -41,10 +44,10 @@ def author(sim: Simulation, name: str) -> bytes:
     return sim.nodes[name].live.node.me
 
 
-def taught(sim: Simulation, name: str, *others: str) -> None:
+def taught(sim: Simulation, name: str, *others: str, seconds: float = SECONDS) -> None:
     """Wait until what `name` stands on contains work of all these."""
     authors = {author(sim, other) for other in others}
-    sim.run_until(lambda: authors <= lineage(sim, name).keys(), SECONDS)
+    sim.run_until(lambda: authors <= lineage(sim, name).keys(), seconds)
 
 
 @BOTH
@@ -203,3 +206,30 @@ def test_in_a_closed_swarm_it_is_the_founder_s_word_that_travels() -> None:
         assert sim.nodes["n1"].live.node.members.is_revoked(sim.nodes["n2"].peer_id)
         late = sim.take("n1", sim.export("n2"))
         assert late["refused"] == {"revoked-author": 2}
+
+
+def test_a_node_without_data_carries_between_islands_that_never_meet() -> None:
+    with Simulation(1) as sim:
+        islands = [["a0", "a1"], ["b0", "b1"]]
+        names = [*islands[0], *islands[1], "boat"]
+        for number, name in enumerate(names):
+            ours = options(Config(rounds=RoundsConfig(round_seconds=1.0)))
+            if name != "boat":
+                sim.add(name, stub(number), ours)
+                continue
+            assert ours.rounds is not None
+            idle = replace(ours, rounds=replace(ours.rounds, local_steps=0))
+            sim.add(name, StubLearner(number, examples=0), idle)
+        sim.introduce(*names)
+        sim.start(*names)
+
+        def visit(here: list[str], there: list[str], known: list[str]) -> None:
+            """Until this island knows of all these, and the boat of the island."""
+            sim.heal()
+            sim.split([*here, "boat"], there)
+            for name in (*here, "boat"):
+                taught(sim, name, *known, *here, seconds=240.0)
+
+        visit(islands[0], islands[1], [])
+        visit(islands[1], islands[0], islands[0])
+        visit(islands[0], islands[1], islands[1])
