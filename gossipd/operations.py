@@ -16,8 +16,11 @@ from gossipd.membership import Books, handed_on, row
 from gossipd.protocol import events
 from gossipd.protocol.roster import State
 from gossipd.runtime.assembly import Parts
+from gossipd.runtime.bundles import Bundles
 from gossipd.runtime.ports import Clock, Compute, StoredModel
+from gossipd.storage import bundles
 from gossipd.storage.store import DiskStore
+from gossipd.wire.errors import WireError
 from gossipd.wire.messages import Update
 
 Document = dict[str, Any]
@@ -27,6 +30,12 @@ ALONE_SECONDS = 30.0
 
 SOON_SECONDS = 7 * 86_400.0
 """How long before its end `health` speaks of a membership; ours, time to reach a founder."""
+
+_BUNDLE_HINTS = {
+    "not-a-bundle": "give a file that `gossipd bundle export` has written",
+    "foreign-swarm": "it is another swarm's; `gossipd status` shows which one this daemon is in",
+    "version": "it was written by a newer gossipd: upgrade this one",
+}
 
 
 class Operations:
@@ -54,6 +63,7 @@ class Operations:
         self._books = books
         self._clock = clock
         self._stop = stop
+        self._bundles = Bundles(parts, compute, clock)
         self._started = time.monotonic()
         self._alone_since: float | None = self._started
 
@@ -124,7 +134,7 @@ class Operations:
             "bodies_sent": sent.bodies_sent,
             "bytes_sent": sent.bytes_sent,
             "bytes_saved": sent.bodies_sent * sent.whole_bytes - sent.bytes_sent,
-            "references": dict(self._parts.references.counts),
+            "references": dict(self._parts.inbound.references.counts),
         }
 
     def _membership(self) -> Document | None:
@@ -376,6 +386,22 @@ class Operations:
             )
         )
         return {"hash": found.hex(), "path": path, "size": size}
+
+    async def export_bundle(self, path: str, everything: bool, force: bool) -> Document:
+        outgoing = await self._bundles.export(everything=everything)
+        await asyncio.to_thread(bundles.write, Path(path), outgoing.pieces, overwrite=force)
+        return {"path": path, **outgoing.counts}
+
+    async def import_bundle(self, path: str) -> Document:
+        try:
+            with bundles.reading(Path(path)) as source:
+                return {"path": path, **await self._bundles.take(source)}
+        except WireError as error:
+            raise OperatorError(
+                error.reason,
+                f"nothing in {path} is of use here: {error.detail}",
+                _BUNDLE_HINTS.get(error.reason, "export it anew"),
+            ) from None
 
     def _find_model(self, named: str) -> bytes:
         """The one model with this role, or whose hash begins so."""

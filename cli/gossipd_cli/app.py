@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from gossipd_cli.commands import (
+    bundle,
     demo,
     lifecycle,
     members,
@@ -48,6 +49,7 @@ app.add_typer(show.app)
 app.add_typer(peers.app, name="peers")
 app.add_typer(members.app, name="members")
 app.add_typer(models.app, name="models")
+app.add_typer(bundle.app, name="bundle")
 app.add_typer(train.app, name="train")
 app.add_typer(stream.app)
 app.add_typer(demo.app)

@@ -180,6 +180,18 @@ def fields(data: Document) -> str:
     )
 
 
+def bundle(data: Document) -> str:
+    """What became of a bundle."""
+    refused = ", ".join(f"{count} {reason}" for reason, count in data["refused"].items())
+    return _labelled(
+        [
+            ("taken", f"{data['taken']} documents, {data['updates']} of them updates"),
+            ("known", f"{data['known']} documents"),
+            ("refused", printable({"refused": refused or "nothing"})["refused"]),
+        ]
+    )
+
+
 def event(row: Document) -> str:
     """A line: time, number, kind, fields."""
     row = printable(row)

@@ -81,6 +81,20 @@ class Export(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern="^/")]
 
 
+class ExportBundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /v1/bundle/export"""
+
+    path: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern="^/")]
+    everything: bool = False
+    force: bool = False
+
+
+class ImportBundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /v1/bundle/import"""
+
+    path: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern="^/")]
+
+
 class LogQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """GET /v1/logs"""
 
@@ -124,6 +138,8 @@ class Api:
             ("POST", "/v1/membership", self.accept),
             ("GET", "/v1/models", self.models),
             ("POST", "/v1/models/export", self.export),
+            ("POST", "/v1/bundle/export", self.export_bundle),
+            ("POST", "/v1/bundle/import", self.import_bundle),
             ("POST", "/v1/eval", self.evaluate),
             ("GET", "/v1/id", self.identity),
             ("POST", "/v1/train/pause", self.pause),
@@ -185,6 +201,14 @@ class Api:
     async def export(self, request: Request) -> Any:
         asked = await _body(request, Export)
         return await self._operator.export(asked.model, asked.path)
+
+    async def export_bundle(self, request: Request) -> Any:
+        asked = await _body(request, ExportBundle)
+        return await self._operator.export_bundle(asked.path, asked.everything, asked.force)
+
+    async def import_bundle(self, request: Request) -> Any:
+        asked = await _body(request, ImportBundle)
+        return await self._operator.import_bundle(asked.path)
 
     async def evaluate(self, request: Request) -> Any:
         return await self._operator.evaluate()

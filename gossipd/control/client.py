@@ -25,6 +25,8 @@ TIMEOUT = 10.0
 """Seconds for what the daemon answers from memory."""
 EVALUATE_TIMEOUT = 300.0
 EXPORT_TIMEOUT = 60.0
+BUNDLE_TIMEOUT = 600.0
+"""A slow stick writes a gigabyte in that time."""
 ANSWER_BYTES = 64 * 1024 * 1024
 
 Document = dict[str, Any]
@@ -73,6 +75,18 @@ class Client:
         """Write a model (its role, or how its hash begins) into a file of this machine."""
         body = {"model": model, "path": str(path.absolute())}
         return self._document("POST", "/v1/models/export", body=body, timeout=timeout)
+
+    def export_bundle(
+        self, path: Path, *, everything: bool = False, force: bool = False
+    ) -> Document:
+        """Write what the daemon knows into a file of this machine, to be carried by hand."""
+        body = {"path": str(path.absolute()), "everything": everything, "force": force}
+        return self._document("POST", "/v1/bundle/export", body=body, timeout=BUNDLE_TIMEOUT)
+
+    def import_bundle(self, path: Path) -> Document:
+        """Take what is good in such a file."""
+        body = {"path": str(path.absolute())}
+        return self._document("POST", "/v1/bundle/import", body=body, timeout=BUNDLE_TIMEOUT)
 
     def evaluate(self, timeout: float = EVALUATE_TIMEOUT) -> Document:
         return self._document("POST", "/v1/eval", timeout=timeout)

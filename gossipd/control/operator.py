@@ -109,6 +109,24 @@ class Operator(Protocol):
         """
         ...
 
+    async def export_bundle(self, path: str, everything: bool, force: bool) -> Document:
+        """Write what this daemon knows into a file of this machine (an absolute path), to be
+        carried by hand. `everything`: all updates that it keeps, not just what it stands on;
+        `force`: in place of what is there.
+
+        Answers {path, bytes, records, claims, revocations, updates}.
+        """
+        ...
+
+    async def import_bundle(self, path: str) -> Document:
+        """Take what is good in such a file, and refuse the rest.
+
+        Answers {path, author, created, taken, known, updates, refused: {reason: count}}: `author`
+        and `created` as the file says, None where that part is damaged; `taken` and `known` count
+        signed documents, `updates` those of the taken that are models.
+        """
+        ...
+
     def stop(self) -> Document:
         """Begin to stop, and answer {pid} before it is done."""
         ...

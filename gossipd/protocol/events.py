@@ -176,6 +176,19 @@ class SetPaused(Struct, frozen=True):
     paused: bool
 
 
+class Shown(Struct, frozen=True):
+    """Somebody has carried documents here by hand, signatures checked; `Judged` answers."""
+
+    token: int
+    documents: tuple[SignedDocument, ...]
+
+
+class Carried(Struct, frozen=True):
+    """Bodies of updates that were carried here: as after `Arrived`, their models are known."""
+
+    updates: tuple[Update, ...]
+
+
 Event = (
     Started
     | RecordChanged
@@ -200,6 +213,8 @@ Event = (
     | LearningFailed
     | ServingPublished
     | SetPaused
+    | Shown
+    | Carried
     | RoundEvent
 )
 
@@ -238,6 +253,13 @@ class Ask(Struct, frozen=True):
 class Answer(Struct, frozen=True):
     token: int
     message: AnyMessage
+
+
+class Judged(Struct, frozen=True):
+    """The answer to `Shown`: a verdict for each document (see `by_hand`)."""
+
+    token: int
+    verdicts: tuple[str, ...]
 
 
 class Fetch(Struct, frozen=True):
@@ -333,6 +355,7 @@ Output = (
     | Disconnect
     | Ask
     | Answer
+    | Judged
     | Fetch
     | Train
     | Merge

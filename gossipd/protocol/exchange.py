@@ -112,7 +112,7 @@ class Exchange:
                 self._refuse(peer, update, reason, now, out)
             elif self._is_duplicate(peer, update, now, out):
                 self.counts.duplicate += 1
-            elif not self._news(update):
+            elif not self.is_news(update):
                 self.counts.redundant += 1
             elif self._view.missing(update):
                 unproven.append(update)
@@ -122,12 +122,17 @@ class Exchange:
 
     def admissible(self, peer: str, update: Update, now: float, out: list[Output]) -> bool:
         """Whether an update may be used at all, whatever it brings: refused and counted if not."""
+        return self.fault(peer, update, now, out) is None
+
+    def fault(self, peer: str, update: Update, now: float, out: list[Output]) -> str | None:
+        """As `admissible`: why not; None when it may."""
         reason = self._refusal(update)
         if reason is not None:
             self._refuse(peer, update, reason, now, out)
-            return False
+            return reason
         self._is_duplicate(peer, update, now, out)
-        return author_key(update.author, update.manifest.incarnation) not in self._forked
+        forked = author_key(update.author, update.manifest.incarnation) in self._forked
+        return "equivocation" if forked else None
 
     def judge_proven(
         self, peer: str, updates: list[Update], now: float, out: list[Output]
@@ -137,16 +142,21 @@ class Exchange:
         for update in updates:
             if self._is_here(update):
                 self.counts.duplicate += 1
-            elif not self._news(update):
+            elif not self.is_news(update):
                 self.counts.redundant += 1
-            elif not self._view.missing(update):
+            elif self.unproven(peer, update, now, out) is None:
                 wanted.append(update)
-            elif self._view.is_full:
-                # Its authors may well have signed, but this node can take no more of them.
-                self._refuse(peer, update, "too-many-authors", now, out, hostile=False)
-            else:
-                self._refuse(peer, update, "unproven-lineage", now, out)
         return wanted
+
+    def unproven(self, peer: str, update: Update, now: float, out: list[Output]) -> str | None:
+        """Why an update is refused whose claims should be here by now; None when they are."""
+        if not self._view.missing(update):
+            return None
+        # Its authors may well have signed, but a full view can take no more of them.
+        full = self._view.is_full
+        reason = "too-many-authors" if full else "unproven-lineage"
+        self._refuse(peer, update, reason, now, out, hostile=not full)
+        return reason
 
     def _refusal(self, update: Update) -> str | None:
         manifest, terms = update.manifest, self._terms
@@ -216,7 +226,8 @@ class Exchange:
             or (queued is not None and queued[1].id == update.id)
         )
 
-    def _news(self, update: Update) -> bool:
+    def is_news(self, update: Update) -> bool:
+        """Whether an update brings what this node does not stand on."""
         if update.manifest.role == "serving":
             return True
         lineage, model = self._standing()
@@ -261,7 +272,7 @@ class Exchange:
             _, (peer, update) = self._queue.popitem(last=False)
             if not self._peers.is_admitted(peer):
                 continue
-            if not self._news(update):
+            if not self.is_news(update):
                 self.counts.redundant += 1
                 continue
             self._fetching[update.id] = peer

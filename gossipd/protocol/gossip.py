@@ -106,6 +106,11 @@ class Gossip:
             or update_id in self._aside
         )
 
+    def waiting(self) -> list[Update]:
+        """Others' heads that are here and not merged yet, with the serving models beside them."""
+        here = [*self._merging, *self._buffer.values(), *(b for _, b in self._aside.values())]
+        return [u for b in here for u in (b.update, b.serving) if u is not None]
+
     def is_island(self, update: Update) -> bool:
         """Whether an update brings so much unseen learning that its serving model pays."""
         if self.head is None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from gossipd.protocol import events, gossip, questions
 from gossipd.protocol.antientropy import AntiEntropy
+from gossipd.protocol.by_hand import pairs
 from gossipd.protocol.events import Answer, Fetch, Output, Report, SignedDocument
 from gossipd.protocol.gossip import Gossip, Settings
 from gossipd.protocol.host import Host
@@ -231,6 +232,20 @@ class Heads:
             self._settle(head, None, now, out)
             return
         self._exchange.on_fetch_failed(event, now, out)
+
+    # --- by hand ---------------------------------------------------------------------------------
+
+    def carried(self, updates: Sequence[Update], now: float, out: list[Output]) -> None:
+        """Brought by hand, bodies and all: they wait for the next merge like any other."""
+        for head, serving in pairs(updates, "head"):
+            if head is not None and self._exchange.is_news(head):
+                island = self._gossip.is_island(head)
+                self._gossip.arrived(head, serving if island else None, now, out)
+
+    def holdings(self) -> tuple[Update, ...]:
+        head = self._gossip.head
+        own = (head,) if head is not None and self._publishes else ()
+        return (*own, *self._gossip.waiting())
 
     # --- learning --------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from gossipd.protocol.bases import Bases
 from gossipd.protocol.events import Output
-from gossipd.protocol.lineage import Lineage, Relation, compare, join
+from gossipd.protocol.lineage import Lineage, Relation, compare, join, more_in
 from gossipd.protocol.pace import Pace
 from gossipd.protocol.plan import news
 from gossipd.protocol.view import SwarmView
@@ -24,6 +24,9 @@ from gossipd.wire.messages import Update
 
 GUESTS = 4
 """Islands that are kept at once: ours; a fifth waits until it is met again."""
+CARRIED = 16
+"""Bases that somebody has carried here, kept at once, guests included: ours, a guess. They cost a
+manifest each, and a merge of so many sides is still one round's work."""
 GUEST_ROUNDS = 20
 """Rounds for which a guest is kept: ours, far less than its bodies stay on disk. Who lives on the
 island offers its base to every aggregator anyway."""
@@ -46,6 +49,8 @@ class Guest:
     serving: Update | None
     round: int
     """The proven one when it came."""
+    carried: bool = False
+    """Nobody here can meet that island: whatever is new in it is kept until it is merged."""
 
 
 class Islands:
@@ -64,11 +69,14 @@ class Islands:
     @property
     def guests(self) -> list[Guest]:
         """Those whose learning is still largely new to what this node stands on."""
-        own, oldest = self._bases.lineage, self._round() - GUEST_ROUNDS
-        self._guests = [
-            g for g in self._guests if g.round >= oldest and self._bases.is_island(own, g.base)
-        ]
+        self._guests = [guest for guest in self._guests if self._stays(guest)]
         return self._guests
+
+    def _stays(self, guest: Guest) -> bool:
+        if guest.carried:
+            return self._bases.is_concurrent(guest.base)
+        recent = guest.round >= self._round() - GUEST_ROUNDS
+        return recent and self._bases.is_island(self._bases.lineage, guest.base)
 
     def is_news(self, base: Update) -> bool:
         """Whether a concurrent base is an island's, none that is known already, and has room."""
@@ -84,16 +92,32 @@ class Islands:
             g for g in self._guests if compare(g.base.manifest.lineage, lineage) not in contained
         ]
 
-    def take_in(self, base: Update, serving: Update | None, now: float, out: list[Output]) -> bool:
-        """Keep what has been fetched; whether it is worth telling others."""
-        if not self.is_news(base):
+    def take_in(
+        self,
+        base: Update,
+        serving: Update | None,
+        now: float,
+        out: list[Output],
+        *,
+        carried: bool = False,
+    ) -> bool:
+        """Keep what is here; whether it is worth telling others."""
+        guests = self._others(base)
+        if not (self._may_wait(base, guests) if carried else self.is_news(base)):
             return False
-        self._guests = [*self._others(base), Guest(base, serving, self._round())]
+        self._guests = [*guests, Guest(base, serving, self._round(), carried)]
         if not self._is_weighty(base.manifest.lineage):
             return False
         self._eager_until = now + EAGER_ROUNDS * (self._pace.median_round or 0.0)
         self._bases.blend(serving or base, self._round(), now, out)
         return True
+
+    @staticmethod
+    def _may_wait(base: Update, guests: list[Guest]) -> bool:
+        """Whether a base that was carried here has room beside these, and is in none of them."""
+        lineages = (guest.base.manifest.lineage for guest in guests)
+        news = all(more_in(base.manifest.lineage, lineage) for lineage in lineages)
+        return news and len(guests) < CARRIED
 
     def pause(self, now: float) -> float:
         """Seconds until the next pull, at most: endless but shortly after a meeting."""

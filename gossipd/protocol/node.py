@@ -7,10 +7,12 @@ greeting and the view; how the node learns is one of two modes, `heads` (asynchr
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any
 
 from gossipd.protocol import events, expulsion, gossip, peers, questions
+from gossipd.protocol.by_hand import ByHand
 from gossipd.protocol.events import Answer, Disconnect, Event, Output, Report
 from gossipd.protocol.exchange import Exchange, Terms
 from gossipd.protocol.expulsion import Expulsion
@@ -104,6 +106,14 @@ class Node:
         self._heads = None if self.rounds else Heads(setup.gossip, self.gossip, host)
         self._way: Heads | Rounds = self._heads or self.rounds  # type: ignore[assignment]
         """Its dealings with others."""
+        self._by_hand = ByHand(
+            setup.peer_id,
+            self.view,
+            self.exchange,
+            self._expulsion,
+            partial(self._take, heard=False),
+            lambda: self.identity_in_use,
+        )
         self._record: SignedRecord | None = None
         self._claim: SignedClaim | None = None
         self._on: dict[type[Any], Callable[[Any, float, list[Output]], None]] = {
@@ -127,6 +137,10 @@ class Node:
             ),
             Leaving: self._on_leaving,
             events.SetPaused: lambda e, now, out: self.mode.set_paused(e.paused, now, out),
+            events.Shown: lambda e, now, out: out.append(
+                events.Judged(e.token, self._by_hand.judge(e.documents, now, out))
+            ),
+            events.Carried: lambda e, now, out: self._way.carried(e.updates, now, out),
         }
         self._on |= self._way.handlers
 
@@ -175,6 +189,11 @@ class Node:
         """How far this node has claimed to have trained."""
         restored = 0 if self.rounds is None else self.rounds.own_steps
         return max(self.mode.lineage.get(self.me, 0), restored)
+
+    def holdings(self) -> tuple[Update, ...]:
+        """The updates that others may have of this node: what it stands on, and what it has met
+        and not merged yet."""
+        return self._way.holdings()
 
     @property
     def identity_in_use(self) -> bool:

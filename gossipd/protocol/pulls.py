@@ -50,6 +50,7 @@ class Pulls:
         questions: Questions,
         rng: Random,
         is_quiet: Callable[[float], bool],
+        trains: Callable[[], bool],
         query: Callable[[str, float, list[Output]], None],
         round_: Callable[[], int],
     ) -> None:
@@ -67,6 +68,9 @@ class Pulls:
         self._rng = rng
         self._is_quiet = is_quiet
         """Whether no rounds go on."""
+        self._trains = trains
+        """Whether this node may be in a sample. Who may not is never an aggregator either, and
+        merges what it meets itself: so a node without data carries from island to island."""
         self._query = query
         """Ask a peer for proof of a higher round."""
         self._round = round_
@@ -93,12 +97,13 @@ class Pulls:
     def on_timer(self, peers: list[str], now: float, out: list[Output]) -> None:
         self._wait(now, out)
         self._turn += 1
-        quiet = self._is_quiet(now) and self._turn % 2
-        if quiet:
+        # Who is in no sample would else carry on what stood here when it came.
+        whole = (self._is_quiet(now) or not self._trains()) and self._turn % 2
+        if whole:
             for guest in self._islands.guests[:1]:
                 self._bases.merge(guest.base, guest.serving, self._round(), now, out)
         for peer in self._policy.choose(peers, 1):
-            self.ask(peer, "base" if quiet else "serving", out)
+            self.ask(peer, "base" if whole or self._is_carrier(peer) else "serving", out)
             self._view_pulls.ask(peer, now, out)
             self._query(peer, now, out)
 
@@ -173,15 +178,16 @@ class Pulls:
         """`role`: what was asked for."""
         bases = self._bases
         if base is not None and bases.is_concurrent(base):
-            if self._is_quiet(now):
+            if self._is_quiet(now) or not self._trains():
                 island = bases.is_island(bases.lineage, base)
                 self._fetch(peer, base, serving if island else None, self._merge, now, out)
                 return
-            if self._islands.is_news(base):
+            carried = self._is_carrier(peer)
+            if carried or self._islands.is_news(base):
                 # Of two clocks one must give way: whoever is behind should not train on in vain.
                 self._query(peer, now, out)
                 apart = serving if serving and bases.is_apart(bases.lineage, serving) else None
-                self._fetch(peer, base, apart, partial(self._take_in, peer), now, out)
+                self._fetch(peer, base, apart, partial(self._take_in, peer, carried), now, out)
                 if apart is not None:
                     return
             base = None
@@ -194,6 +200,11 @@ class Pulls:
             serving = None
         if base is not None or serving is not None:
             self._fetch(peer, base, serving, self._adopt, now, out)
+
+    def _is_carrier(self, peer: str) -> bool:
+        """Whether a peer never trains: then no aggregator here is offered what it brings."""
+        record = self._view.record_of(peer)
+        return record is not None and record.record.examples == 0
 
     def _fetch(
         self,
@@ -229,6 +240,19 @@ class Pulls:
     ) -> None:
         self._bases.take(base, serving, ignore, now, out)
 
+    def carried(
+        self, base: Update | None, serving: Update | None, now: float, out: list[Output]
+    ) -> None:
+        """Brought by hand: nobody can be asked for more, and nobody may bring it again."""
+        if base is not None and self._bases.is_concurrent(base):
+            if serving is not None and not self._bases.is_apart(self._bases.lineage, serving):
+                serving = None
+            self._take_in("", True, base, serving, now, out)
+        elif base is not None:
+            self._adopt(base, serving, now, out)
+        elif serving is not None:
+            self._bases.blend(serving, self._round(), now, out)
+
     def handed_out(self, peer: str, serving: Update, now: float, out: list[Output]) -> None:
         """The chain's newest serving model is at an aggregator: shortly after a meeting the sample
         takes it as well, so that others find it there."""
@@ -238,12 +262,13 @@ class Pulls:
     def _take_in(
         self,
         peer: str,
+        carried: bool,
         base: Update | None,
         serving: Update | None,
         now: float,
         out: list[Output],
     ) -> None:
-        if base is None or not self._islands.take_in(base, serving, now, out):
+        if base is None or not self._islands.take_in(base, serving, now, out, carried=carried):
             return
         self._wait(now, out)
         updates = [u for u in (base, serving) if u is not None]

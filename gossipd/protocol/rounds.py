@@ -17,7 +17,7 @@ This module puts the state machines of a round together:
 A lone node is its own sample and trains on, without counting (see `proof`).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from gossipd.protocol import aggregator, antientropy, fetching, handout, samplin
 from gossipd.protocol.activity import Activity
 from gossipd.protocol.aggregator import Aggregator
 from gossipd.protocol.bases import Bases
+from gossipd.protocol.by_hand import pairs
 from gossipd.protocol.courier import Courier
 from gossipd.protocol.events import Arrived, FetchFailed, Fields, Output, Report, Requested
 from gossipd.protocol.fetching import Fetcher
@@ -196,6 +197,7 @@ class Rounds:
             questions,
             host.rng,
             self._stall.is_quiet,
+            self._may_train,
             self._courier.query,
             lambda: self.clock.proven,
         )
@@ -322,6 +324,20 @@ class Rounds:
     def on_request(self, event: Requested, now: float, out: list[Output]) -> bool:
         """True when the request is one that is answered otherwise in rounds."""
         return self._inbox.on_request(event, now, out)
+
+    def carried(self, updates: Sequence[Update], now: float, out: list[Output]) -> None:
+        """Brought by hand, bodies and all."""
+        for update in updates:
+            self.fetcher.own(update)
+        for base, serving in pairs(updates, "base"):
+            self.pulls.carried(base, serving, now, out)
+
+    def holdings(self) -> tuple[Update, ...]:
+        """What this node stands on, if it can be proven, and the islands that it has met."""
+        proven = not self._host.view.unproven(self.bases.lineage) and not self._host.is_twin()
+        own = [(self.bases.base, self.bases.serving)] if proven else []
+        guests = [(guest.base, guest.serving) for guest in self.islands.guests]
+        return tuple(u for pair in (*own, *guests) for u in pair if u is not None)
 
     def on_met(self, peer: str, now: float, out: list[Output]) -> None:
         """A peer can be asked."""

@@ -25,7 +25,6 @@ from gossipd.runtime.models import Models
 from gossipd.runtime.opened import Opened
 from gossipd.runtime.outbound import Identifiers, Outbound
 from gossipd.runtime.ports import Clock, Compute, Learner, Store, StoredModel
-from gossipd.runtime.references import References
 from gossipd.runtime.round_work import RoundWork
 from gossipd.runtime.waits import Waits
 from gossipd.tensors.codecs import body_sizes, names
@@ -96,7 +95,7 @@ class Parts:
     documents: Documents
     models: Models
     outbound: Outbound
-    references: References
+    inbound: Inbound
     round_work: RoundWork
     steps: ReservedCounter
     waits: Waits
@@ -240,7 +239,7 @@ def assemble(ports: Ports, options: Options) -> Parts:
         documents=documents,
         models=models,
         outbound=outbound,
-        references=inbound.references,
+        inbound=inbound,
         round_work=round_work,
         steps=steps,
         waits=waits,

@@ -85,6 +85,7 @@ class Engine:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._answers: dict[int, asyncio.Future[AnyMessage]] = {}
+        self._verdicts: dict[int, asyncio.Future[tuple[str, ...]]] = {}
         self._next_token = 0
         self._do: dict[type[Any], Callable[[Any], None]] = {
             events.SetTimer: self._set_timer,
@@ -93,6 +94,7 @@ class Engine:
             events.Disconnect: self._disconnect,
             events.Ask: self._ask,
             events.Answer: self._answer,
+            events.Judged: lambda o: self._verdicts.pop(o.token).set_result(o.verdicts),
             events.Fetch: lambda o: self._spawn(
                 "fetch",
                 self._inbound.receive(o),
@@ -173,6 +175,8 @@ class Engine:
             await asyncio.wait(self._tasks, timeout=10.0)
         for answer in self._answers.values():
             answer.cancel()
+        for verdicts in self._verdicts.values():
+            verdicts.cancel()
         await self._transport.stop()
 
     async def _say_goodbye(self) -> None:
@@ -352,6 +356,15 @@ class Engine:
             self.feed(events.Misbehaved(peer, "hello-first"))
             return None
         return await self._outbound.body(key)
+
+    async def show(self, documents: Sequence[events.SignedDocument]) -> tuple[str, ...]:
+        """What the core makes of documents that were carried here by hand: a verdict for each."""
+        token = self._next_token = self._next_token + 1
+        verdicts: asyncio.Future[tuple[str, ...]] = asyncio.get_running_loop().create_future()
+        self._verdicts[token] = verdicts
+        self.feed(events.Shown(token, tuple(documents)))
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await verdicts
 
     def _on_health(self, healthy: bool, detail: str) -> None:
         self.network_healthy, self.network_detail = healthy, detail

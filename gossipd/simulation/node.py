@@ -16,6 +16,7 @@ from gossipd.protocol.events import Event
 from gossipd.protocol.round_events import Leaving
 from gossipd.runtime import state
 from gossipd.runtime.assembly import Options, Parts, Ports, assemble
+from gossipd.runtime.bundles import Bundles
 from gossipd.runtime.opened import Opened
 from gossipd.runtime.ports import Learner
 from gossipd.simulation.clock import EPOCH, SimClock
@@ -31,6 +32,22 @@ from gossipd.wire.envelope import Signer
 from gossipd.wire.identifiers import digest, peer_id_of
 
 PORT = 4001
+
+
+@dataclass(frozen=True, slots=True)
+class Stick:
+    """A bundle in somebody's pocket: what `runtime.bundles` reads."""
+
+    content: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+    def read(self, offset: int, length: int) -> bytes:
+        return self.content[offset : offset + length]
+
+
 FAREWELL_SECONDS = 1.0
 """How long an orderly stop may take to say that it is one, as the daemon has it."""
 
@@ -102,6 +119,7 @@ class SimNode:
         self._where = f"/ip4/10.{number >> 16}.{number >> 8 & 255}.{number & 255}/tcp/{PORT}"
         self.address = f"{self._where}/p2p/{self.peer_id}"
         self.store = self._new_disk()
+        self._bundles: Bundles | None = None
         self._process: Process | None = None
         self._contacts: dict[str, str] = {}
         self._crash_silently = False
@@ -170,6 +188,7 @@ class SimNode:
             ),
             self.options,
         )
+        self._bundles = Bundles(parts, compute, clock)
         await parts.engine.start(parts.started)
         for peer, addresses, _ in self.store.peers():
             parts.engine.feed(events.Discovered(peer, tuple(addresses), "storage"))
@@ -262,6 +281,21 @@ class SimNode:
         self._contacts[other.peer_id] = other.address
         if self.running and self.parts is not None:
             self.feed(events.Discovered(other.peer_id, (other.address,), "operator"))
+
+    def export(self, *, everything: bool = False) -> "asyncio.Task[Stick]":
+        """Begin to write a bundle."""
+
+        async def work() -> Stick:
+            assert self._bundles is not None, "not assembled"
+            outgoing = await self._bundles.export(everything=everything)
+            return Stick(b"".join(outgoing.pieces))
+
+        return self._alive().spawn(work())
+
+    def take(self, stick: Stick) -> "asyncio.Task[dict[str, Any]]":
+        """Begin to take in what somebody has brought."""
+        assert self._bundles is not None, "not assembled"
+        return self._alive().spawn(self._bundles.take(stick))
 
     def pause(self) -> None:
         self.feed(events.SetPaused(True))

@@ -184,6 +184,9 @@ class SimStore:
 
     # --- peers -----------------------------------------------------------------------------------
 
+    def updates(self) -> Sequence[bytes]:
+        return list(reversed(self._updates))
+
     def save_peers(self, peers: Iterable[tuple[str, Sequence[str], bytes | None]]) -> None:
         """Remember peers; without a record the one that is there stays. All are written at once."""
         if not self._saves_peers:

@@ -24,6 +24,9 @@ from gossipd.simulation.network import SimNetwork
 from gossipd.simulation.traffic import Traffic, kind_of
 from gossipd.wire import limits
 
+PIECE = 64 * limits.KIB
+"""Bytes of a body that are sent at a time: about the longest frame of `network.yamux`. What is
+asked meanwhile waits for one of them."""
 HANDSHAKE_ROUND_TRIPS = 3
 """TCP, Noise and yamux over libp2p, before the first byte of ours."""
 
@@ -315,10 +318,10 @@ class SimTransport:
             self._reply(end, 0, "body", partial(end.remote.on_failure, end.twin, number, "gone"))
             return
         # One piece after the other, so that other messages find their way in between.
-        for start in range(offset, max(len(blob), offset + 1), limits.CHUNK_BYTES):
+        for start in range(offset, max(len(blob), offset + 1), PIECE):
             if number not in end.twin.open:
                 return  # the asker has hung up on this stream
-            piece = bytes(blob[start : start + limits.CHUNK_BYTES])
+            piece = bytes(blob[start : start + PIECE])
             deliver = partial(end.remote.on_piece, end.twin, number, len(blob), piece)
             left = self._reply(end, len(piece), "body", deliver)
             if left is None:

@@ -26,10 +26,12 @@ from gossipd.simulation.connection import Link
 from gossipd.simulation.log import MESSAGE, EventLog
 from gossipd.simulation.loop import VirtualLoop
 from gossipd.simulation.network import SimNetwork, apart
-from gossipd.simulation.node import Machine, SimNode, Surroundings
+from gossipd.simulation.node import Machine, SimNode, Stick, Surroundings
 from gossipd.simulation.store import Shelf
 from gossipd.wire import limits
 
+BUNDLE_SECONDS = 600.0
+"""Virtual seconds that writing or reading a bundle may take, as the control client has it."""
 OPENED_BYTES = 32 * 1024 * 1024
 """Of documents that are checked once for all nodes: the records and claims of ten thousand, twice
 over, and the manifests of the last rounds."""
@@ -146,6 +148,20 @@ class Simulation:
         for name in names:
             self._operate(name, "resume")
             self.nodes[name].resume()
+
+    def export(self, name: str, *, everything: bool = False) -> Stick:
+        """A bundle of what a node knows."""
+        self._operate(name, "export")
+        writing = self.nodes[name].export(everything=everything)
+        self.run_until(writing.done, BUNDLE_SECONDS)
+        return writing.result()
+
+    def take(self, name: str, stick: Stick) -> dict[str, Any]:
+        """Somebody brings a bundle; what the node answers."""
+        self._operate(name, "import")
+        reading = self.nodes[name].take(stick)
+        self.run_until(reading.done, BUNDLE_SECONDS)
+        return reading.result()
 
     @property
     def running(self) -> list[SimNode]:

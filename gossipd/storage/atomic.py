@@ -9,7 +9,7 @@ import contextlib
 import errno
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 TEMPORARY = ".tmp"
@@ -31,6 +31,24 @@ def create(path: Path, *parts: bytes | memoryview, mode: int = 0o600) -> None:
         os.unlink(temporary)
 
     _write(path, parts, mode, link)
+
+
+def deliver(path: Path, parts: Iterable[bytes], *, overwrite: bool) -> None:
+    """Write what may be long into somebody's directory, with the mode that the umask gives.
+
+    FileExistsError when something is there (a dangling link is something), unless it is to be
+    replaced. A stick may have a file system without hard links, so the name is taken by an empty
+    file first; only a crash leaves that behind.
+    """
+    if not overwrite:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+    try:
+        _write(path, parts, 0o666, os.replace)
+    except BaseException:
+        if not overwrite:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        raise
 
 
 def make_private_directory(path: Path) -> None:
@@ -58,7 +76,7 @@ def sync_directory(path: Path) -> None:
 
 def _write(
     path: Path,
-    parts: tuple[bytes | memoryview, ...],
+    parts: Iterable[bytes | memoryview],
     mode: int,
     put: Callable[[Path, Path], None],
 ) -> None:

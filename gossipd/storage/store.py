@@ -189,6 +189,11 @@ class DiskStore:
         row = self._database.row("SELECT body FROM updates WHERE id = ?", update)
         return self._files.load_body(update, row[0]) if row else None
 
+    def updates(self) -> Sequence[bytes]:
+        """The ids of all that are kept, newest first."""
+        rows = self._database.rows("SELECT id FROM updates ORDER BY age DESC")
+        return [update for (update,) in rows]
+
     # --- peers -----------------------------------------------------------------------------------
 
     def save_peers(self, peers: Iterable[tuple[str, Sequence[str], bytes | None]]) -> None:

@@ -74,6 +74,17 @@ CHUNKS = BODY_BYTES // CHUNK_BYTES
 FETCH_BYTES_IN_FLIGHT = 512 * MIB
 """Bodies being received at once, all peers together."""
 
+# --- bundles, which people carry ---------------------------------------------------------------
+BUNDLE_BYTES = 4096 * MIB
+"""Of a longer file nothing is read: what an exporter puts into one is far below."""
+BUNDLE_FRAMES = 32_768
+"""Frames that are looked at: the records and claims of a full view, every update that a daemon
+keeps, and as much again."""
+BUNDLE_DOCUMENT_BYTES = 64 * MIB
+"""Signed documents of one bundle that are opened, all together."""
+BUNDLE_UPDATES = 512
+"""As many as a daemon remembers (`storage.retention`)."""
+
 # --- numbers that must be plausible ------------------------------------------------------------
 COUNTER = 2**53
 """Sequence numbers, step counters, rounds, examples: exact in every msgpack implementation."""

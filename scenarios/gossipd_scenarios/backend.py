@@ -64,6 +64,16 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """What became of the bundles that somebody brought."""
+
+    bundles: int = 0
+    updates: int = 0
+    """Models among what was new."""
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened at a node: one line of the history."""
 
@@ -214,6 +224,10 @@ class Backend(Protocol):
     ) -> None:
         """From each sender to each receiver (None: to everybody) the line is so from now on; later
         calls win. Quality() is the best line again."""
+
+    async def carry(self, stick: str, node: str) -> Given:
+        """Somebody calls at a running node with this stick: it imports the bundles of all others
+        that are on it, and exports its own in place of the one that it had written before."""
 
     # --- looking ---------------------------------------------------------------------------------
 

@@ -110,6 +110,13 @@ class Member:
     async def export(self, model: str, path: Path) -> Document:
         return await self._ask(self._client.export, model, path)
 
+    async def export_bundle(self, path: Path) -> Document:
+        """Replaces what is there."""
+        return await self._ask(self._client.export_bundle, path, force=True)
+
+    async def import_bundle(self, path: Path) -> Document:
+        return await self._ask(self._client.import_bundle, path)
+
     async def evaluate(self) -> Document:
         return await self._ask(self._client.evaluate)
 

@@ -236,6 +236,17 @@ class Travel(_Operation, frozen=True, kw_only=True, tag="travel"):
     seconds: Duration
 
 
+class Carry(_Operation, frozen=True, kw_only=True, tag="carry"):
+    """Somebody with a stick goes from node to node, round and round. At each stop it gives what
+    other nodes have written on the stick, and takes what this one knows along: bundles."""
+
+    who: Selector = EVERYBODY
+    """The stops, in order of their names; one that does not run then is passed by."""
+    every: Duration = 10.0
+    """Seconds from one stop to the next."""
+    seconds: Duration
+
+
 Operation = (
     Start
     | Stop
@@ -254,6 +265,7 @@ Operation = (
     | LinkQuality
     | Flap
     | Travel
+    | Carry
 )
 
 # --- checks ---------------------------------------------------------------------------------------

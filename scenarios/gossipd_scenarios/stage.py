@@ -63,6 +63,8 @@ class Stage:
                 self._flap(step, place)
             case schema.Travel():
                 self._travel(step, place)
+            case schema.Carry():
+                self._carry(step, place)
             case schema.Join():
                 await self._join(step)
             case _:
@@ -297,6 +299,22 @@ class Stage:
     ) -> None:
         self._note(f"{_listed(sorted(chosen))} on island {number}")
         await self._cut(place, partitions.only(chosen, port, self._cast.names))
+
+    # --- by hand ---------------------------------------------------------------------------------
+
+    def _carry(self, step: schema.Carry, place: str) -> None:
+        stops = sorted(self._cast.pick(step.who, self._cast.names, place))
+        for number in range(int(step.seconds // step.every) if stops else 0):
+            stop = partial(self._call, place, stops[number % len(stops)])
+            self._later(self.time + number * step.every, stop)
+
+    async def _call(self, stick: str, name: str) -> None:
+        if name not in self._backend.running() - self._frozen:
+            self._note(f"carry: {name} is not there")
+            return
+        given = await self._backend.carry(stick, name)
+        refused = "".join(f", {count} {why}" for why, count in given.refused.items())
+        self._note(f"carry: {given.bundles} bundles to {name}, {given.updates} updates{refused}")
 
     # --- notes -----------------------------------------------------------------------------------
 

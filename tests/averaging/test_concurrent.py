@@ -171,10 +171,25 @@ def test_declared_variances_are_the_target() -> None:
 # --- sides that have met before ------------------------------------------------------------------
 
 
-def test_a_side_with_little_that_is_new_gets_that_share_of_its_half_and_the_host_the_rest() -> None:
-    host, late = Side(ONE, 900, (1, 1, 0, 0)), Side(TWO, 90, (0, 0, 1, 1), fresh=0.1)
-    for merged in (plain(host, late), plain(late, host)):
-        assert np.allclose(merged[HIDDEN], 0.95 * ONE[HIDDEN] + 0.05 * TWO[HIDDEN], atol=1e-6)
+@pytest.mark.parametrize(
+    ("host", "late", "share"),
+    [
+        (1.0, 0.1, 0.1 / 1.1),
+        # Both have learnt as much since they met: neither is late.
+        (0.1, 0.1, 0.5),
+        # All that a newcomer brings is new, but it is no more than one of two.
+        (0.1, 1.0, 0.5),
+        (0.0, 0.0, 0.5),
+    ],
+)
+def test_sides_that_have_met_before_weigh_by_what_is_new_and_the_host_has_the_rest(
+    host: float, late: float, share: float
+) -> None:
+    one = Side(ONE, 900, (1, 1, 0, 0), fresh=host)
+    two = Side(TWO, 90, (0, 0, 1, 1), fresh=late)
+    for merged in (plain(one, two), plain(two, one)):
+        expected = (1 - share) * ONE[HIDDEN] + share * TWO[HIDDEN]
+        assert np.allclose(merged[HIDDEN], expected, atol=1e-6)
 
 
 def test_where_labels_overlap_it_is_the_examples_that_count_however_new() -> None:
@@ -188,7 +203,7 @@ def test_what_both_know_of_a_class_counts_in_its_row_by_the_layers_weights() -> 
     late = Side(TWO, 90, (0, 0, 20, 20), fresh=0.1, shared=(0, 0, 80, 0))
     merged, one, two = (np.array(rows(v)) for v in (plain(host, late), ONE, TWO))
     assert np.allclose(merged[0], one[0])
-    part = (20 + 0.05 * 80) / (20 + 80)
+    part = (20 + 0.1 / 1.1 * 80) / (20 + 80)
     assert np.allclose(merged[2], (1 - part) * one[2] + part * two[2], atol=1e-6)
     assert np.allclose(merged[3], two[3])
 

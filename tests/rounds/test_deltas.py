@@ -14,7 +14,7 @@ def events(sim: Simulation, kind: str) -> list[Mapping[str, Any]]:
 
 
 def fetched(sim: Simulation, name: str) -> int:
-    return sim.nodes[name].live.references.counts["fetched"]
+    return sim.nodes[name].live.inbound.references.counts["fetched"]
 
 
 def test_a_sample_that_has_the_model_before_gets_what_has_changed() -> None:

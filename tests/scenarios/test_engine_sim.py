@@ -233,6 +233,28 @@ def test_a_traveller_hears_one_island_at_a_time() -> None:
     assert peers(history, "n3", 6.0) == 1
 
 
+def test_somebody_with_a_stick_goes_from_node_to_node() -> None:
+    text = step("partition", 0.0, maker='"isolate"')
+    text += step("kill", 6.0, who='{ names = ["n3"] }')
+    text += step("carry", 4.0, who='{ names = ["n1", "n2", "n3"] }', every=2.0, seconds=12.0)
+    history = run(text)
+    told = [what for _, what in history.steps if what.startswith("carry")]
+    assert told == [
+        "carry: 0 bundles to n1, 0 updates",
+        "carry: 1 bundles to n2, 2 updates",
+        "carry: n3 is not there",
+        "carry: 1 bundles to n1, 3 updates",
+        "carry: 1 bundles to n2, 3 updates",
+        "carry: n3 is not there",
+    ]
+    last = history.at("end")
+    assert last is not None
+    lineages = {name: len(reading.lineage) for name, reading in last.readings.items()}
+    assert lineages == {"n1": 2, "n2": 2, "n4": 1, "n5": 1}
+    assert all(reading.bytes_out == 0 for reading in last.readings.values())
+    unharmed(history)
+
+
 def test_the_overlay_is_kept_to() -> None:
     history = run('[topology]\nkind = "star"')
     assert peers(history, "n1", 20.0) == 4

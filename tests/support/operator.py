@@ -197,6 +197,22 @@ class FakeOperator:
         self.asked.append(("export", model, path))
         return {"hash": "ab" * 32, "path": path, "size": 19_240}
 
+    async def export_bundle(self, path: str, everything: bool, force: bool) -> dict[str, Any]:
+        self.asked.append(("export_bundle", path, str(everything), str(force)))
+        return {"path": path, "bytes": 4711, "records": 3, "claims": 3, "updates": 2}
+
+    async def import_bundle(self, path: str) -> dict[str, Any]:
+        self.asked.append(("import_bundle", path))
+        return {
+            "path": path,
+            "author": PEER,
+            "created": 1.6e9,
+            "taken": 7,
+            "known": 1,
+            "updates": 2,
+            "refused": {"bad-chunk": 1},
+        }
+
     def stop(self) -> dict[str, Any]:
         self.stopped.set()
         return {"pid": self._pid}

@@ -11,13 +11,14 @@ import contextlib
 import os
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Collection, Coroutine, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from gossipd_scenarios.backend import Event, Fault, NodePlan, Quality, Reading
+from gossipd_scenarios.backend import Event, Fault, Given, NodePlan, Quality, Reading
 from gossipd_scenarios.errors import ScenarioError
 from gossipd_scenarios.fleet import Fleet, Member
 from gossipd_scenarios.judge import Judge
@@ -246,6 +247,18 @@ class RealBackend:
         self, senders: Collection[str], receivers: Collection[str] | None, quality: Quality
     ) -> None:
         await self._lines.shape(self._wiring.set_quality(senders, receivers, quality))
+
+    async def carry(self, stick: str, node: str) -> Given:
+        (member,) = self._roster.members([node], running=True)
+        pocket = self.directory / "sticks" / stick.replace("/", "-")
+        pocket.mkdir(parents=True, exist_ok=True)
+        brought = [path for path in sorted(pocket.iterdir()) if path.name != node]
+        answers = [await member.import_bundle(path) for path in brought]
+        await member.export_bundle(pocket / node)
+        refused: Counter[str] = Counter()
+        for answer in answers:
+            refused.update(answer["refused"])
+        return Given(len(answers), sum(answer["updates"] for answer in answers), refused)
 
     # --- looking ---------------------------------------------------------------------------------
 

@@ -4,6 +4,8 @@ Waiting takes no time here: the engine's coroutine never really waits, so it is 
 one seed makes one run, byte for byte (`log_hash`).
 """
 
+import asyncio
+from collections import Counter
 from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -12,10 +14,10 @@ from typing import Any, Self, TypeVar
 from gossipd.config import Config, load
 from gossipd.options import options_of
 from gossipd.simulation.connection import Link
-from gossipd.simulation.node import SimNode
-from gossipd.simulation.world import Simulation
+from gossipd.simulation.node import SimNode, Stick
+from gossipd.simulation.world import BUNDLE_SECONDS, Simulation
 from gossipd.wire.identifiers import digest
-from gossipd_scenarios.backend import Event, Fault, NodePlan, Quality, Reading
+from gossipd_scenarios.backend import Event, Fault, Given, NodePlan, Quality, Reading
 from gossipd_scenarios.errors import ScenarioError
 from gossipd_scenarios.plan import NOWHERE
 from gossipd_scenarios.sim.learners import Workshop
@@ -42,6 +44,8 @@ class SimBackend:
         self._plans: dict[str, NodePlan] = {}
         self._told: list[Event] = []
         self._faults: list[Fault] = []
+        self._sticks: dict[str, dict[str, Stick]] = {}
+        """What lies on each stick, by the node that has written it."""
         self._deaf: dict[str, frozenset[str]] = {}
         self._lineages: dict[tuple[bytes, int, int], Mapping[str, int]] = {}
         """Of bases in text: most nodes stand on one of a few."""
@@ -222,6 +226,25 @@ class SimBackend:
             node.machine = replace(node.machine, uplink=quality.rate)
             if node.transport is not None:
                 node.transport.uplink = quality.rate
+
+    async def carry(self, stick: str, node: str) -> Given:
+        self._need([node], running=True)
+        carried = self._sticks.setdefault(stick, {})
+        here = self._node(node)
+        brought = [bundle for name, bundle in carried.items() if name != node]
+        answers = [self._finish(here.take(bundle)) for bundle in brought]
+        carried[node] = self._finish(here.export())
+        refused: Counter[str] = Counter()
+        for answer in answers:
+            refused.update(answer["refused"])
+        return Given(len(answers), sum(answer["updates"] for answer in answers), refused)
+
+    def _finish(self, task: "asyncio.Task[T]") -> T:
+        """Let time pass until a node has done its work."""
+        deadline = self._sim.now + BUNDLE_SECONDS
+        while not task.done() and self._sim.now < deadline:
+            self._advance(LOOK_SECONDS)
+        return task.result()
 
     # --- looking ---------------------------------------------------------------------------------
 
