@@ -179,7 +179,7 @@ async def test_small_messages_that_stand_for_large_ones_end_soon(daemon: Member,
             for number in range(limits.VIOLATIONS):
                 label = f"{number}/"
                 bombs = [bomb(label + str(i)) for i in range(limits.MANIFESTS_PER_OFFER)]
-                assert len(encode_message(Offer(manifests=tuple(bombs)))) < 4096
+                assert len(encode_message(Offer(manifests=tuple(bombs)))) < 8192
                 await peer.offers(*bombs)
         after = await daemon.until(
             lambda now: bool(

@@ -113,7 +113,7 @@ def test_a_rumour_of_an_island_is_passed_on_by_each_to_a_few() -> None:
 
 
 def test_a_lone_newcomer_disturbs_nobody_and_is_merged_all_the_same() -> None:
-    world = RoundWorld(4)
+    world = RoundWorld(3)
     members = island(world, "l", 10, LOW)
     (lone,) = island(world, "r", 1, HIGH)
     lone.examples = 90

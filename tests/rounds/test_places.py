@@ -23,8 +23,11 @@ def test_a_swarm_larger_than_its_nodes_connections_makes_one_chain_of_rounds() -
         sim.run(8.0)
         rounds = max(_proven(sim, name) for name in names) - began
         assert rounds >= 8
-        # One opens the first round; two do when they cannot know of each other yet.
-        assert len(sim.log.of("round-opened")) <= 3
+        # One opens the first round; two do when they cannot know of each other yet. Later on a slow
+        # round may look like a stall to one of them.
+        opened_at = [entry.fields["round"] for entry in sim.log.of("round-opened")]
+        assert opened_at.count(1) <= 3
+        assert len(opened_at) - opened_at.count(1) <= 1
         assert len({e.fields["round"] for e in sim.log.of("aggregated")}) >= rounds
         assert min(_proven(sim, name) for name in names) > began - 3, "all hear of it"
         for name in names:
