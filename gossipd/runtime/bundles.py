@@ -1,10 +1,10 @@
 """Bundles: what this node knows as one file to be carried by hand, and what others have so sent.
 
 Out: the records and claims of the view, revocations, and the updates that others may have, each
-with its body, and whole models where those are deltas against what no update in it decodes to. In:
-the very way of what a peer shows. Signatures, then the core's judgement, by the manifest alone;
-then chunk hashes, decoding and content hash; the gate looks at what becomes of it. Whatever does
-not hold is refused and counted, the rest is taken.
+with its body and the model that this is a delta against. In: the very way of what a peer shows.
+Signatures, then the core's judgement, by the manifest alone; then chunk hashes, decoding and
+content hash; the gate looks at what becomes of it. Whatever does not hold is refused and counted,
+the rest is taken.
 
 `wire.bundle` has the format. Where the bytes lie is the caller's affair.
 """
@@ -118,22 +118,21 @@ class Bundles:
             counts[f"{kind}s"] = len(envelopes)
             for sealed in envelopes:
                 yield from counted(bundle.frame(kind, sealed))
-        references: dict[bytes, None] = {}
-        decoded: set[bytes] = set()
+        written: set[bytes] = set()
         for update in list(updates.values())[: limits.BUNDLE_UPDATES]:
             body = self._parts.store.load_body(update.id)
             if body is None:
                 continue  # room was needed meanwhile
             counts["updates"] += 1
-            references[update.manifest.reference] = None
-            decoded.add(update.manifest.model)
+            # One damaged body must not cost those that are deltas against its model.
+            reference = update.manifest.reference
+            whole = None if reference in written else self._parts.models.whole(reference)
+            if whole is not None:
+                written.add(reference)
+                counts["models"] += 1
+                yield from counted(bundle.frame("model", reference, whole))
             yield from counted(bundle.frame("manifest", update.envelope))
             yield from counted(bundle.frame("body", update.id, body))
-        for model in references:
-            whole = None if model in decoded else self._parts.models.whole(model)
-            if whole is not None:
-                counts["models"] += 1
-                yield from counted(bundle.frame("model", model, whole))
         yield from counted(bundle.frame("end"))
 
     # --- in --------------------------------------------------------------------------------------

@@ -156,6 +156,23 @@ def test_an_update_without_its_body_is_refused_alone() -> None:
         assert answer["updates"] == 1
 
 
+def test_what_a_delta_is_against_travels_with_it() -> None:
+    with hermits(2, "rounds") as sim:
+        honest = parts(sim.export("n0").content)
+        first = next(i for i, (kind, _) in enumerate(honest) if kind == "model")
+        kind, payload = honest[first]
+        for changed_one in (
+            [],
+            [(kind, payload[:-1] + bytes([payload[-1] ^ 1]))],
+            [(kind, payload[:-4])],
+        ):
+            bare = [*honest[:first], *changed_one, *honest[first + 1 :]]
+            refused = sim.take("n1", Stick(joined(bare)))["refused"]
+            assert refused.keys() <= {"no-reference", "wrong-reference"}
+            assert refused
+        assert sim.take("n1", Stick(joined(honest)))["refused"] == {}
+
+
 def test_a_stick_that_was_pulled_too_early_gives_what_is_on_it() -> None:
     with hermits(2, "rounds") as sim:
         content = sim.export("n0").content
