@@ -26,7 +26,7 @@ from gossipd.learning.learner import TorchLearner
 from gossipd.learning.partition import Shard
 from gossipd.learning.task import Examples
 from gossipd.protocol.gossip import Settings
-from gossipd.protocol.rounds import RoundSettings
+from gossipd.protocol.round_settings import RoundSettings
 from gossipd.runtime.assembly import Options
 from gossipd.simulation.world import Simulation
 from gossipd.tensors.layout import Vector

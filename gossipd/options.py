@@ -3,7 +3,7 @@
 from gossipd import __version__
 from gossipd.config import Config
 from gossipd.protocol.gossip import Settings
-from gossipd.protocol.rounds import RoundSettings
+from gossipd.protocol.round_settings import RoundSettings
 from gossipd.runtime.assembly import Options
 from gossipd.runtime.ports import Learner
 

@@ -26,7 +26,8 @@ from gossipd.protocol.peers import Peers
 from gossipd.protocol.policy import PeerPolicy, Uniform
 from gossipd.protocol.questions import Questions
 from gossipd.protocol.round_events import Leaving
-from gossipd.protocol.rounds import Rounds, RoundSettings
+from gossipd.protocol.round_settings import RoundSettings
+from gossipd.protocol.rounds import Rounds
 from gossipd.protocol.twin import TwinWatch
 from gossipd.protocol.view import SwarmView
 from gossipd.protocol.view_pulls import ViewPulls

@@ -18,7 +18,6 @@ A lone node is its own sample and trains on, without counting (see `proof`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from msgspec import UNSET
@@ -49,38 +48,16 @@ from gossipd.protocol.round_events import (
     RoundWorkFailed,
     SampleSealed,
 )
+from gossipd.protocol.round_settings import RoundSettings
 from gossipd.protocol.sampling import Sampler
 from gossipd.protocol.stall import StallRule
 from gossipd.protocol.tasks import Delivery, Task, Told
 from gossipd.protocol.trainer import Phase, Trainer
 from gossipd.protocol.work import Ended, Work
-from gossipd.wire.messages import (
-    Advert,
-    Ping,
-    Pong,
-    RoundQuery,
-    SignedRecord,
-    SignedSample,
-    Update,
-)
+from gossipd.wire.messages import Advert, Ping, Pong, RoundQuery, SignedRecord, SignedSample, Update
 
 REJOIN_PEERS = 10
 """Peers that are told when a node is back, or goes (paper: about s to 10 s)."""
-
-
-@dataclass(frozen=True, slots=True)
-class RoundSettings:
-    """The operator's choice; config.py says where the defaults come from."""
-
-    sample: int
-    aggregators: int
-    success_fraction: float
-    activity_window: int
-    local_steps: int
-    """Mini-batches per round; 0 on a node without data, which is not available for any."""
-    round_seconds: float
-    """Least time between two rounds."""
-    exchange: bool
 
 
 class Rounds:

@@ -14,7 +14,7 @@ from gossipd.protocol.exchange import Terms
 from gossipd.protocol.gossip import Settings
 from gossipd.protocol.greeting import Swarm
 from gossipd.protocol.node import Node, Setup
-from gossipd.protocol.rounds import RoundSettings
+from gossipd.protocol.round_settings import RoundSettings
 from gossipd.runtime import state
 from gossipd.runtime.counters import ReservedCounter
 from gossipd.runtime.documents import Documents

@@ -153,7 +153,8 @@ async def test_after_a_power_cut_what_was_learnt_from_the_dead_is_passed_on(flee
     await fleet.start("pupil", shard(1, 3))
     late = await fleet.start("late", {**shard(2, 3), "network.peers": pupil.addresses})
     await authors(late, 3)
-    assert (await late.status())["refused"] == {}
+    # A difference against what is not held, at a first meeting, is asked for again, whole.
+    assert (await late.status())["refused"].keys() <= {"unheld-lineage"}
     await late.stop()
     await pupil.stop()
 

@@ -49,6 +49,12 @@ from support.network import (
 from support.stock import Stock, as_stock_peer
 
 
+@pytest.fixture(autouse=True)
+def _patched() -> None:
+    """Whichever of these tests comes first in its process."""
+    compat.apply()
+
+
 async def test_trap_01_an_exception_in_a_stream_handler_ends_its_stream_alone() -> None:
     async with running(libp2p_transport("alice"), libp2p_transport("bob")) as [alice, bob]:
         await alice.transport.dial(bob.id, bob.transport.addresses, DEADLINE)

@@ -23,7 +23,7 @@ from gossipd.protocol.round_events import (
     RoundWorkFailed,
     TrainRound,
 )
-from gossipd.protocol.rounds import RoundSettings
+from gossipd.protocol.round_settings import RoundSettings
 from gossipd.runtime.assembly import Parts
 from gossipd.runtime.ports import Evaluation, Vector
 from gossipd.runtime.round_work import RoundWork

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from gossipd.config import Config
 from gossipd.protocol.gossip import Settings
-from gossipd.protocol.rounds import RoundSettings
+from gossipd.protocol.round_settings import RoundSettings
 from gossipd.runtime.assembly import Options
 from gossipd.runtime.ports import Learner
 from gossipd.simulation.node import Machine
