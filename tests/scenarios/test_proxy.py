@@ -1,6 +1,7 @@
 """The shaping proxy, measured: what goes in at one end comes out at the other as it was ordered."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from gossipd_scenarios.real.links import Links, Shape
+from gossipd_scenarios.real.proxy import NO_LINGER, Side
 from gossipd_scenarios.real.shaping import Conditions
 from support.fleet import left_of
 
@@ -219,6 +221,34 @@ async def test_who_gives_up_in_a_black_hole_is_missed_after_it(links: Links) -> 
             await asyncio.wait_for(ben[0].read(1), 0.2)
         await line.shape(Conditions())
         assert await asyncio.wait_for(ben[0].read(1), SECONDS) == b""
+
+
+class Ends:
+    """A connection that only takes note of its side."""
+
+    def __init__(self) -> None:
+        self.lost_sides: list[Side] = []
+
+    def arrived(self, side: Side) -> None:
+        """It stands: reading stays paused."""
+
+    def lost(self, side: Side) -> None:
+        self.lost_sides.append(side)
+
+
+async def test_the_end_of_a_line_that_has_just_been_reset_harms_nobody() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        loop = asyncio.get_running_loop()
+        _, side = await loop.create_connection(
+            lambda: Side(Ends()),  # type: ignore[arg-type]
+            *server.getsockname(),
+        )
+        accepted, _ = server.accept()
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+        accepted.close()
+        # Nothing has run meanwhile that could have told the transport.
+        side.finish()
+        side.transport.abort()
 
 
 async def test_a_target_that_is_not_there_is_as_without_a_proxy(links: Links) -> None:

@@ -19,6 +19,7 @@ JSON lines over one socket. When it closes, however the engine ended, so does th
 """
 
 import asyncio
+import contextlib
 import json
 import resource
 import socket
@@ -140,7 +141,9 @@ class Side(asyncio.Protocol):
     def finish(self) -> None:
         self.finished = True
         if not self.transport.is_closing():
-            self.transport.write_eof()
+            # The kernel may know before us that the other end has reset the connection.
+            with contextlib.suppress(OSError):
+                self.transport.write_eof()
 
     def reset(self) -> None:
         handle: socket.socket | None = self.transport.get_extra_info("socket")
