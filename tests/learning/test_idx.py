@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gossipd.learning import idx_format
 from gossipd.learning.errors import DataError
-from gossipd.learning.idx import IdxImages
+from gossipd.learning.idx import DEVIATION, MEAN, IdxImages
 from gossipd.learning.idx_format import read_idx
 from gossipd.learning.partition import Shard
 
@@ -40,7 +40,7 @@ def test_a_folder_with_both_parts_trains_on_one_and_tests_on_the_other(
     task = IdxImages(tmp_path)
     x, y = task.train_data(Shard())
     assert tuple(x.shape) == (20, 6)
-    assert x[10].tolist() == pytest.approx([10 / 255] * 6)
+    assert x[10].tolist() == pytest.approx([(10 / 255 - MEAN) / DEVIATION] * 6, abs=1e-5)
     assert y.tolist() == [i % 10 for i in range(20)]
     assert task.test_data()[1].tolist() == [3, 4, 5, 6, 7]
     assert task.model()(x).shape == (20, 10)
