@@ -107,8 +107,12 @@ class Trail:
                 return None
             if is_there(base):
                 break
-            if len(way) == limits.BASES_BETWEEN:
-                return None
             way.insert(0, base)
+            if len(way) > limits.BASES_BETWEEN or _size(way) > limits.BASES_BETWEEN_BYTES:
+                return None
             reference = base.manifest.reference
         return way
+
+
+def _size(way: Sequence[Update]) -> int:
+    return sum(len(update.envelope) for update in way)

@@ -61,6 +61,9 @@ SAMPLE = 256
 """Peers of one sampled round: far above the papers' 13."""
 BASES_BETWEEN = 8
 """Bases that a receiver may have to get first, since each is a delta against the one before."""
+BASES_BETWEEN_BYTES = MESSAGE_BYTES // 8
+"""Of their envelopes: with the longest lineages there is room for none beside what a message is
+about, and the receiver asks for the reference whole."""
 MANIFESTS_PER_OFFER = 4 + BASES_BETWEEN
 MANIFESTS_PER_ROUND = 3 + BASES_BETWEEN
 """What a round's message names: a head, and at most the base and serving model beside it."""

@@ -1,5 +1,7 @@
 """The way from the model that a peer stands on to the one that it is to have."""
 
+import pytest
+
 from gossipd.protocol.trail import KNOWN, Trail, coded
 from gossipd.wire import limits
 from gossipd.wire.identifiers import digest
@@ -54,6 +56,14 @@ def test_a_way_that_is_not_known_or_too_long_is_none() -> None:
     bases = chain(author(), limits.BASES_BETWEEN + 3)
     assert trail_of(bases[1:]).between("ben", bases[3]) == []
     assert trail_of(bases).between("ben", bases[-1]) == []
+
+
+def test_envelopes_that_would_fill_a_message_are_no_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    bases = chain(author(), 4)
+    trail = trail_of(bases)
+    monkeypatch.setattr(limits, "BASES_BETWEEN_BYTES", len(bases[0].envelope))
+    assert trail.between("ben", bases[1]) == bases[:1]
+    assert trail.between("ben", bases[2]) == []
 
 
 def test_references_that_go_round_in_a_circle_lead_nowhere() -> None:
