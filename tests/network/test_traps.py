@@ -31,6 +31,7 @@ from gossipd import network
 from gossipd.network import compat
 from gossipd.network.interface import PeerUnreachable, PortInUse
 from gossipd.network.sockets import BufferedTCPStream
+from gossipd.wire import limits
 from support.network import (
     DEADLINE,
     TIMEOUT,
@@ -272,7 +273,9 @@ async def test_trap_14_silent_sockets_do_not_keep_newcomers_out(
     monkeypatch.setattr("gossipd.network.swarm.PATIENCE_SECONDS", 0.2)
     async with running(libp2p_transport("alice"), libp2p_transport("bob")) as [alice, bob]:
         address = ("127.0.0.1", port_of(alice))
-        silent = [socket.create_connection(address) for _ in range(260)]
+        # One more than there is room for: none of them comes later than bob, to push him out.
+        crowd = limits.CONNECTIONS_PER_ADDRESS + 1
+        silent = [socket.create_connection(address) for _ in range(crowd)]
         try:
             await alice.heard("refused", "127.0.0.1", "address-full")
             await asyncio.sleep(0.3)  # an honest handshake would be through by now

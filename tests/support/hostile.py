@@ -14,7 +14,7 @@ from msgspec import UNSET
 from gossipd.config import LearningConfig, TaskConfig
 from gossipd.learning.build import learner_from_config
 from gossipd.learning.learner import TorchLearner
-from gossipd.network.interface import Handlers
+from gossipd.network.interface import Handlers, RequestFailed
 from gossipd.network.libp2p_transport import Libp2pTransport
 from gossipd.runtime.outbound import chunk_hashes
 from gossipd.tensors.codecs import encode
@@ -113,7 +113,11 @@ class Outsider:
     async def meet(self, daemon: str, addresses: Sequence[str], **hello: Any) -> Response:
         """Connect and say hello; fields of the Hello can be replaced."""
         await self.transport.dial(daemon, addresses, 10.0)
-        return await self.ask(daemon, self.hello(**hello))
+        try:
+            return await self.ask(daemon, self.hello(**hello))
+        except RequestFailed:  # on a connection that the daemon had just closed
+            await self.transport.dial(daemon, addresses, 10.0)
+            return await self.ask(daemon, self.hello(**hello))
 
     async def ask(self, daemon: str, message: Request) -> Response:
         return decode_response(await self.transport.request(daemon, encode_message(message), 10.0))
