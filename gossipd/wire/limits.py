@@ -18,11 +18,6 @@ CLAIM_BYTES = 1 * KIB
 """Largest signed record and claim: thousands of them are kept, as they came."""
 MEMBERSHIP_BYTES = 1 * KIB
 """Largest signed membership or revocation: one rides on every record of a closed swarm."""
-NESTING_ITEMS = 4096
-"""Longest array that msgpack may announce inside a message: as long as the longest field.
-
-Memory is reserved as announced, at up to 1024 levels of nesting: some 30 MB before it is noticed.
-"""
 TEXT_BYTES = 4 * KIB
 """Longest text field inside a message."""
 
@@ -49,9 +44,6 @@ LINEAGE_HINT_BYTES = 4
 """How much is told of each one's name: two names that begin alike cost a message."""
 AUTHORS_PER_QUESTION = 2048
 """Whose claims are asked for at once: with 190 bytes for each they fit into one answer."""
-NESTING_ENTRIES = AUTHORS
-"""Longest map that msgpack may announce inside a message: again as long as the longest field.
-Nothing is reserved for what a map announces."""
 REVOCATIONS = 1024
 """Members of a closed swarm that can be shut out; then its founder founds a new one."""
 REVOCATIONS_PER_MESSAGE = 512
