@@ -262,7 +262,8 @@ class Node:
     def _hello(self, *, asked: bool) -> Hello:
         assert self._record is not None, "not started"
         assert self._claim is not None, "not started"
-        return self._door.hello(self._record, self._claim, asked=asked)
+        hello = self._door.hello(self._record, self._claim, asked=asked)
+        return hello if self.rounds is None else self.rounds.meeting.greeting(hello)
 
     def _meet(self, peer: str, now: float, out: list[Output]) -> None:
         """Both have admitted each other: ask what is new there.
@@ -342,8 +343,19 @@ class Node:
             out.append(Report("peer-refused", {"peer": event.peer, "code": denial.reason}))
             return
         out.append(Answer(event.token, self._hello(asked=True)))
-        self._take(event.peer, event.documents, now, out)
-        self.peers.admit(event.peer)
+        self._admit(event.peer, hello, event.documents, now, out)
+
+    def _admit(
+        self,
+        peer: str,
+        hello: Hello,
+        documents: Sequence[events.SignedDocument],
+        now: float,
+        out: list[Output],
+    ) -> None:
+        self._take(peer, documents, now, out)
+        if self.peers.admit(peer) and self.rounds is not None:
+            self.rounds.meeting.heard(peer, hello)
 
     def may_read(self, peer: str, message: Request | Response, now: float) -> bool:
         """Whether the documents in a message may be opened: of who is not admitted yet only those
@@ -388,18 +400,17 @@ class Node:
         denial: Denial | None
         if isinstance(message, Hello):
             denial = self._door.judge(peer, message, documents, now)
+            if denial is None:
+                self._admit(peer, message, documents, now, out)
+                self._meet(peer, now, out)
+                return
         elif isinstance(message, Refused):
             denial = Denial(message.code, message)
         else:
             denial = Denial(
                 "wrong-answer", Refused(code="wrong-answer", reason="no hello came back")
             )
-        if denial is not None:
-            self._turn_away(peer, denial, now, out)
-            return
-        self._take(peer, documents, now, out)
-        self.peers.admit(peer)
-        self._meet(peer, now, out)
+        self._turn_away(peer, denial, now, out)
 
     def _on_request_failed(
         self, event: events.RequestFailed, now: float, out: list[Output]
@@ -436,20 +447,15 @@ class Node:
     ) -> None:
         """Merge what a peer passed on into the view. Signatures are checked already."""
         view, me = self.view, self.setup.peer_id
-        news, newcomers = list[SignedRecord](), list[str]()
+        records = [
+            document
+            for document in documents
+            if isinstance(document, SignedRecord)
+            and (document.author != me or self._twin.check(document, out))
+        ]
+        news, newcomers = view.add_records(records)
         for document in documents:
-            # Thousands may come in one message: nothing is done for what is known already.
-            if isinstance(document, SignedRecord):
-                known = view.record_of(document.author)
-                if known is document or (
-                    document.author == me and not self._twin.check(document, out)
-                ):
-                    continue
-                if view.add_record(document):
-                    news.append(document)
-                    if known is None:
-                        newcomers.append(document.author)
-            elif isinstance(document, SignedClaim):
+            if isinstance(document, SignedClaim):
                 if document.author != me or self._twin.check(document, out):
                     view.add_claim(document)
                     if heard:
@@ -461,6 +467,6 @@ class Node:
         if not news:
             return
         if newcomers and self.rounds is not None:
-            self.rounds.on_records(newcomers)
+            self.rounds.on_records(signed.author for signed in newcomers)
         self.peers.note(news, now, out)
         self.peers.wake(now, out)

@@ -111,13 +111,23 @@ class Peers:
 
     def note(self, records: Iterable[SignedRecord], now: float, out: list[Output]) -> None:
         """As `learn`, of many by their records; `wake` comes when all of them are noted."""
-        noted = [
-            self._note(signed.author, signed.record.addresses, now, signed.envelope, out)
-            for signed in records
-        ]
-        news = tuple(one for one in noted if one is not None)
+        roster, news = self._roster, list[Remember]()
+        table, strangers = roster.table, roster.strangers
+        room = 0 if self.overlay.allowed else limits.KNOWN_PEERS - len(roster)
+        for signed in records:
+            peer_id, addresses = signed.author, signed.record.addresses
+            known = peer_id in strangers or peer_id in table or peer_id == self._me
+            if room > 0 and addresses and not known:  # as nearly all are when a swarm is met
+                room -= 1
+                strangers[peer_id] = addresses
+                news.append(Remember(peer_id, addresses, signed.envelope))
+            else:
+                noted = self._note(peer_id, addresses, now, signed.envelope, out)
+                room = min(room, limits.KNOWN_PEERS - len(roster))
+                if noted is not None:
+                    news.append(noted)
         if news:
-            out.append(RememberAll(news))
+            out.append(RememberAll(tuple(news)))
 
     def _note(
         self,

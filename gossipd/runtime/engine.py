@@ -111,7 +111,7 @@ class Engine:
             ),
             events.Remember: lambda o: self._store.save_peers([(o.peer, o.addresses, o.record)]),
             events.RememberAll: lambda o: self._store.save_peers(
-                [(one.peer, one.addresses, one.record) for one in o.peers]
+                (one.peer, one.addresses, one.record) for one in o.peers
             ),
             events.Forget: lambda o: self._store.forget_peer(o.peer),
             events.KeepRevocations: lambda o: keep_revocations(o.envelopes),

@@ -9,8 +9,10 @@ ones.
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import force_setattr
 
 from gossipd.wire import limits
+from gossipd.wire.identifiers import author_key, record_mark
 
 VERSION = 1
 """Major version of wire and protocol ids; a peer with another one is refused with a reason."""
@@ -194,6 +196,10 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     mode: Mode | UnsetType = UNSET
     """How the sender learns: those who learn otherwise have nothing to say to each other."""
     held: Held | UnsetType = UNSET
+    est: Counter | UnsetType = UNSET
+    """In rounds, as in `Pong`: the highest round that the sender can prove..."""
+    base: Digest | UnsetType = UNSET
+    """... and what it stands on. Who has nothing to learn from either need not ask."""
 
 
 class Refused(Message, frozen=True, kw_only=True, tag="refused"):
@@ -229,8 +235,11 @@ class ViewSync(Message, frozen=True, kw_only=True, tag="view_sync"):
     """What a View said in `upto`: the receiver leaves out what it has known since before, and
     `records` and `claims` are only what has become known to the sender since."""
     sum: Annotated[bytes, Meta(min_length=16, max_length=16)] | UnsetType = UNSET
-    """Of all records that the sender knows, in place of `records`: the sum modulo 2^128 of
-    BLAKE2b-128(author, seq as 8 bytes). A receiver with another sum sends none, and no `upto`."""
+    """Of all records that the sender knows, in place of `records`: the sum modulo 2^128 of their
+    marks (`identifiers.record_mark`). A receiver with another sum sends none, and no `upto`."""
+    names: Annotated[bytes, Meta(max_length=8 * limits.AUTHORS)] | UnsetType = UNSET
+    """Of all records that the sender knows, in place of `records`: the last 8 bytes of the mark of
+    each, in any order. What is not among them is sent."""
 
 
 class View(Message, frozen=True, kw_only=True, tag="view"):
@@ -408,6 +417,18 @@ class SignedRecord(Struct, frozen=True):
     envelope: bytes
     membership: SignedMembership | None = None
     """The one in the record: its author's, signed by the swarm's founder."""
+    key: bytes = b""
+    """Of (author, incarnation), as a lineage names it; like `mark` it follows from the rest."""
+    mark: int = 0
+    name: int = 0
+    """The last eight bytes of the mark, as in `ViewSync.names`."""
+
+    def __post_init__(self) -> None:
+        key = author_key(self.author, self.record.incarnation)
+        mark = record_mark(key, self.record.seq)
+        force_setattr(self, "key", key)
+        force_setattr(self, "mark", mark)
+        force_setattr(self, "name", mark & 0xFFFF_FFFF_FFFF_FFFF)
 
 
 class SignedClaim(Struct, frozen=True):
