@@ -56,7 +56,9 @@ def nothing_is_left_running() -> Iterator[None]:
     """
     threads_before = set(threading.enumerate())
     yield
-    _, processes = psutil.wait_procs(psutil.Process().children(recursive=True), timeout=GRACE)
+    children = psutil.Process().children(recursive=True)
+    ours = [process for process in children if not is_pythons_own(process)]
+    _, processes = psutil.wait_procs(ours, timeout=GRACE)
     threads = [
         thread
         for thread in threading.enumerate()
@@ -70,3 +72,11 @@ def nothing_is_left_running() -> Iterator[None]:
         process.kill()
     if left:
         pytest.fail("left running: " + ", ".join(left), pytrace=False)
+
+
+def is_pythons_own(process: psutil.Process) -> bool:
+    """What `multiprocessing` starts once, with its first process, to end when this one does."""
+    try:
+        return "multiprocessing.resource_tracker" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
