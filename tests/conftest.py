@@ -28,6 +28,11 @@ class Collector(logging.Handler):
         self.errors.append(self.format(record))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow ones first: at the end one worker would be left with them, and the others idle."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(autouse=True)
 def loop_errors(request: pytest.FixtureRequest) -> Iterator[list[str]]:
     """Fails a test in whose time an event loop, on any thread, had an exception without an owner.
