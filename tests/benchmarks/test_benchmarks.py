@@ -21,6 +21,7 @@ COMMANDS = [
     "quake",
     "rounds",
     "scale",
+    "transport",
     "variance",
     "w1",
 ]
