@@ -9,6 +9,7 @@ from typing import Any
 
 from gossipd import __version__
 from gossipd.address import check_address, check_peer_id
+from gossipd.census import census
 from gossipd.config import Config, Paths
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.identity import Identity
@@ -124,6 +125,9 @@ class Operations:
             "waiting": self._waiting(),
             "health": self.health(),
         }
+
+    def inside(self) -> Document:
+        return census(self._parts, self._store)
 
     def _coding(self) -> Document:
         """What `gossip.codec` has come to, and what that saves against float32."""
