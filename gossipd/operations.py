@@ -13,6 +13,7 @@ from gossipd.census import census
 from gossipd.config import Config, Paths
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.identity import Identity
+from gossipd.learning.errors import LearningError
 from gossipd.membership import Books, handed_on, row
 from gossipd.protocol import events
 from gossipd.protocol.roster import State
@@ -374,7 +375,12 @@ class Operations:
 
     async def evaluate(self) -> Document:
         model = self._parts.models.pointers.serving
-        result = await self._compute.run(lambda: self._learner.test(self._parts.models.get(model)))
+        try:
+            result = await self._compute.run(
+                lambda: self._learner.test(self._parts.models.get(model))
+            )
+        except LearningError as error:
+            raise OperatorError("data", str(error), error.hint) from None
         return {
             "hash": model.hex(),
             "loss": result.loss,

@@ -38,8 +38,11 @@ class Operator(Protocol):
         ...
 
     def inside(self) -> Document:
-        """What the process holds, for who looks for a leak: {threads, tasks, network_tasks, objects,
-        types: {name: count}, tables: {name: entries}}. The names are those of this version's code.
+        """What the process holds, for who looks for a leak:
+
+        {threads, tasks, network_tasks, objects, types: {name: count}, tables: {name: entries}}
+
+        The names are those of this version's code.
         """
         ...
 
