@@ -28,6 +28,7 @@ from gossipd.learning.build import learner_from_config
 from gossipd.learning.compute import give_way
 from gossipd.learning.errors import LearningError
 from gossipd.membership import Books
+from gossipd.memory import give_back
 from gossipd.network.interface import PortInUse
 from gossipd.network.libp2p_transport import Libp2pTransport
 from gossipd.operations import Operations
@@ -167,6 +168,7 @@ async def _daemon(
         async with serve(operations, event_log, records, paths.socket):
             await _start(parts, config)
             _save(parts)
+            await asyncio.to_thread(give_back)
             upkeep = asyncio.create_task(_upkeep(parts, store, clock), name="upkeep")
             try:
                 status = operations.status()
@@ -263,6 +265,7 @@ async def _upkeep(parts: Parts, store: DiskStore, clock: Clock) -> None:
         try:
             _save(parts)
             await asyncio.to_thread(store.collect)
+            await asyncio.to_thread(give_back)
         except OSError as error:
             log.warning("upkeep failed", error=str(error))
         now = tuple(parts.transport.addresses)
