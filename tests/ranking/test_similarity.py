@@ -69,18 +69,18 @@ def test_an_unlike_node_may_count_for_nothing() -> None:
 def test_one_node_has_one_vote_for_an_item_under_a_query() -> None:
     flood = [("b", "dog", I3)] * 100
     assert ranking(*flood).rank("dog")[0].score == 100
-    assert ranking(*flood, rules=Rules()).rank("dog")[0].score == 1
+    assert ranking(*flood, rules=Rules(unlike=1)).rank("dog")[0].score == 1
 
 
 def test_a_node_that_votes_for_everything_counts_for_little_in_each() -> None:
     rows = [("b", str(n), I3) for n in range(200)]
-    made = ranking(*rows, rules=Rules(cap=50))
+    made = ranking(*rows, rules=Rules(unlike=1, cap=50))
     assert made.rank("7")[0].score == pytest.approx(50 / 200)
     assert made.explain("7", I3)[0].scale == 50 / 200
 
 
 def test_a_vote_loses_half_its_worth_in_a_half_life() -> None:
-    made = Ranking("me", Rules(half_life=10.0), Catalogue())
+    made = Ranking("me", Rules(unlike=1, half_life=10.0), Catalogue())
     made.add("b", "dog", I1, 0.0)
     made.add("c", "dog", I1, 20.0)
     made.add("d", "dog", I2, 20.0)
@@ -88,7 +88,7 @@ def test_a_vote_loses_half_its_worth_in_a_half_life() -> None:
 
 
 def test_half_lives_do_not_overflow() -> None:
-    made = Ranking("me", Rules(half_life=1.0), Catalogue())
+    made = Ranking("me", Rules(unlike=1, half_life=1.0), Catalogue())
     for number in range(8):
         made.add(f"n{number}", "dog", I1, number * 1000.0)
     assert made.rank("dog")[0].score == pytest.approx(1.0)
