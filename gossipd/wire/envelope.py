@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import UNSET, Meta, Struct
 
 from gossipd.wire import limits
+from gossipd.wire.clicks import ClickSheet, SignedSheet
 from gossipd.wire.errors import WireError
 from gossipd.wire.framing import pack, unpack
 from gossipd.wire.identifiers import closed_swarm, digest, peer_id_of, public_key_of
@@ -43,6 +44,7 @@ _TYPES: dict[type[Document], str] = {
     Participation: "participation",
     Membership: "membership",
     Revocation: "revocation",
+    ClickSheet: "clicks",
 }
 
 _LONGEST: dict[type[Document], int] = {
@@ -53,9 +55,12 @@ _LONGEST: dict[type[Document], int] = {
     Participation: limits.CLAIM_BYTES,
     Membership: limits.MEMBERSHIP_BYTES,
     Revocation: limits.MEMBERSHIP_BYTES,
+    ClickSheet: limits.SHEET_BYTES,
 }
 
-D = TypeVar("D", PeerRecord, StepClaim, Manifest, Sample, Participation, Membership, Revocation)
+D = TypeVar(
+    "D", PeerRecord, StepClaim, Manifest, Sample, Participation, Membership, Revocation, ClickSheet
+)
 F = TypeVar("F", Membership, Revocation)
 
 
@@ -109,6 +114,11 @@ def open_sample(envelope: bytes, swarm: bytes) -> SignedSample:
 def open_participation(envelope: bytes, swarm: bytes) -> SignedParticipation:
     author, participation, _ = _open(envelope, swarm, Participation)
     return SignedParticipation(author, participation, envelope)
+
+
+def open_sheet(envelope: bytes, swarm: bytes) -> SignedSheet:
+    author, sheet, _ = _open(envelope, swarm, ClickSheet)
+    return SignedSheet(author, sheet, envelope)
 
 
 def open_membership(envelope: bytes, swarm: bytes) -> SignedMembership:

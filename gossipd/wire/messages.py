@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gossipd.wire import limits
+from gossipd.wire.clicks import ClickSheet, SheetBytes
 
 VERSION = 1
 """Major version of wire and protocol ids; a peer with another one is refused with a reason."""
@@ -168,7 +169,16 @@ class Revocation(Struct, frozen=True, kw_only=True):
     serial: Counter
 
 
-Document = PeerRecord | StepClaim | Manifest | Sample | Participation | Membership | Revocation
+Document = (
+    PeerRecord
+    | StepClaim
+    | Manifest
+    | Sample
+    | Participation
+    | Membership
+    | Revocation
+    | ClickSheet
+)
 
 # --- messages ----------------------------------------------------------------------------------
 
@@ -366,6 +376,27 @@ class Advert(Message, frozen=True, kw_only=True, tag="advert"):
     est: Counter = 0
 
 
+class ClickPull(Message, frozen=True, kw_only=True, tag="click_pull"):
+    """Asks for sheets that the sender does not hold."""
+
+    since: Counter = 0
+    """What this peer said in `upto` before; 0 at first."""
+    marks: Annotated[dict[AuthorKey, Counter], Meta(max_length=limits.CLICK_MARKS)] = {}
+    """The last sheet that the sender holds of each author: of all of them at first, then of those
+    of whom it has got news since it last asked this peer."""
+
+
+class ClickSheets(Message, frozen=True, kw_only=True, tag="click_sheets"):
+    """The answer to ClickPull: in the order in which they came to the sender, and so of each author
+    in the order of their numbers."""
+
+    sheets: Annotated[tuple[SheetBytes, ...], Meta(max_length=limits.SHEETS_PER_MESSAGE)] = ()
+    upto: Counter
+    """All that the sender had got until this moment of its own counting the receiver has now."""
+    more: bool = False
+    """Whether there was no room for everything."""
+
+
 Request = (
     Hello
     | Ping
@@ -379,8 +410,11 @@ Request = (
     | Advert
     | RevocationSync
     | Revocations
+    | ClickPull
 )
-Response = Hello | Refused | Pong | View | Want | Offer | Goodbye | RoundProof | Revocations
+Response = (
+    Hello | Refused | Pong | View | Want | Offer | Goodbye | RoundProof | Revocations | ClickSheets
+)
 AnyMessage = Request | Response
 
 # --- documents whose signature has been checked -------------------------------------------------

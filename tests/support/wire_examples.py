@@ -6,6 +6,7 @@ field gets a new example.
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gossipd.wire.clicks import Click, ClickSheet
 from gossipd.wire.envelope import Signer, seal
 from gossipd.wire.framing import encode_message, pack
 from gossipd.wire.identifiers import closed_swarm
@@ -16,6 +17,8 @@ from gossipd.wire.messages import (
     Advert,
     Aggregated,
     AnyMessage,
+    ClickPull,
+    ClickSheets,
     Document,
     Goodbye,
     Have,
@@ -127,6 +130,11 @@ DOCUMENTS: dict[str, Document] = {
     "sample": Sample(round=12, peers=(PEER_ID, "12D3KooWSomebodyElse"), model=MODEL, attempt=2),
     "sample-minimal": Sample(round=0, peers=(PEER_ID,), model=MODEL),
     "participation": Participation(incarnation=3, round=13, sample=BASE),
+    "clicks": ClickSheet(
+        incarnation=3,
+        seq=7,
+        clicks=(Click("label/3 task/digits", AUTHORS[0]), Click("größe", AUTHORS[1])),
+    ),
     **OF_CLOSED,
 }
 
@@ -231,6 +239,10 @@ MESSAGES: dict[str, AnyMessage] = {
     "revocation-sync-minimal": RevocationSync(),
     "revocations": Revocations(revocations=(ENVELOPES["revocation"],)),
     "revocations-minimal": Revocations(),
+    "click-pull": ClickPull(since=17, marks={AUTHORS[0]: 7}),
+    "click-pull-minimal": ClickPull(),
+    "click-sheets": ClickSheets(sheets=(ENVELOPES["clicks"],), upto=18, more=True),
+    "click-sheets-minimal": ClickSheets(upto=0),
 }
 
 GOLDEN: dict[str, bytes] = {
