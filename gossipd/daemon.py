@@ -24,6 +24,8 @@ from gossipd.control.logs import LogRing, configure, get_logger
 from gossipd.control.server import serve
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.identity import Identity, load_or_create
+from gossipd.invitations import Invitations
+from gossipd.joining import complete
 from gossipd.learning.build import learner_from_config
 from gossipd.learning.compute import give_way
 from gossipd.learning.errors import LearningError
@@ -33,6 +35,7 @@ from gossipd.network.libp2p_transport import Libp2pTransport
 from gossipd.operations import Operations
 from gossipd.options import options_of
 from gossipd.protocol import events
+from gossipd.protocol.membership import Denial
 from gossipd.protocol.round_events import Leaving
 from gossipd.runtime import state
 from gossipd.runtime.assembly import Options, Parts, Ports, assemble
@@ -40,6 +43,7 @@ from gossipd.runtime.ports import Clock, Learner
 from gossipd.storage.lock import Lock
 from gossipd.storage.store import DiskStore
 from gossipd.wire.identifiers import digest
+from gossipd.wire.messages import Enter, Refused, SignedMembership, Welcome
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,6 +53,9 @@ UPKEEP_SECONDS = 15.0
 
 FAREWELL_SECONDS = 1.0
 """How long a stopping daemon may take to say so to its peers."""
+
+ENTER_SECONDS = 20.0
+"""How long a start tries to use an invitation that `gossipd join` could not."""
 
 log = get_logger("daemon")
 
@@ -117,6 +124,8 @@ async def _run(
     records = configure(level=config.log.level, format=config.log.format, file=log_file)
     with Lock(paths.lock):
         identity = load_or_create(paths.identity)
+        if await complete(paths, identity, ENTER_SECONDS):
+            log.info("entered the swarm of the invitation")
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -156,6 +165,7 @@ async def _daemon(
             report=partial(_report, event_log),
             log=get_logger("runtime"),
             keep_revocations=books.keep_revocations,
+            let_in=partial(_let_in, Invitations(books), clock),
         )
         options = _options(config, learner, swarm, books)
         parts = await compute.run(assemble, ports, options)
@@ -186,6 +196,17 @@ async def _daemon(
     finally:
         await asyncio.to_thread(compute.close)
         store.close()
+
+
+def _let_in(
+    invitations: Invitations, clock: Clock, peer: str, enter: Enter
+) -> tuple[SignedMembership, Welcome] | Denial:
+    try:
+        return invitations.let_in(peer, enter, clock.wall())
+    except OperatorError as error:
+        log.warning("nobody can be let in", code=error.code, error=error.message)
+        refused = Refused(code="busy", reason="the founder cannot write its books: try again later")
+        return Denial("books-unusable", refused)
 
 
 def _learner(config: Config, identity: Identity) -> Learner:

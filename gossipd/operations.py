@@ -12,6 +12,7 @@ from gossipd.address import check_address, check_peer_id
 from gossipd.config import Config, Paths
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.identity import Identity
+from gossipd.invitations import Invitations
 from gossipd.membership import Books, handed_on, row
 from gossipd.protocol import events
 from gossipd.protocol.roster import State
@@ -21,6 +22,7 @@ from gossipd.runtime.ports import Clock, Compute, StoredModel
 from gossipd.storage import bundles
 from gossipd.storage.store import DiskStore
 from gossipd.wire.errors import WireError
+from gossipd.wire.invitation import open_line
 from gossipd.wire.messages import Update
 
 Document = dict[str, Any]
@@ -61,6 +63,7 @@ class Operations:
         self._compute = compute
         self._store = store
         self._books = books
+        self._invitations = Invitations(books)
         self._clock = clock
         self._stop = stop
         self._bundles = Bundles(parts, compute, clock)
@@ -187,7 +190,6 @@ class Operations:
         addresses = self._parts.transport.addresses
         if not addresses:
             return ""
-        reachable = [a for a in addresses if not a.startswith(("/ip4/127.", "/ip6/::1/"))]
         words = ["gossipd", "start"]
         if self._config.swarm.id and not self._parts.node.members.closed:
             words += ["--swarm", self._config.swarm.id]
@@ -195,7 +197,7 @@ class Operations:
             words += ["--data", "DIR"]
         if self._config.mode != Config().mode:
             words += ["--set", f"mode={self._config.mode}"]
-        return " ".join([*words, "--peer", (reachable or list(addresses))[0]])
+        return " ".join([*words, "--peer", _reachable_first(addresses)[0]])
 
     def peers(self) -> list[Document]:
         node = self._parts.node
@@ -348,8 +350,25 @@ class Operations:
     def issue_membership(self, peer: str, name: str, days: float | None) -> Document:
         return handed_on(self._books.issue(peer, name, days, self._clock.wall()))
 
+    def invite(self, name: str, days: float | None, uses: int) -> Document:
+        swarm = self._parts.node.setup.swarm
+        addresses = _reachable_first(self._parts.transport.addresses)
+        if not self._parts.node.members.closed:
+            places = [address.rpartition("/p2p/")[0] for address in addresses]
+            line = open_line(swarm.id, swarm.task, self._identity.peer_id, places)
+            return {"line": line, "swarm": swarm.id.hex(), "task": swarm.task.hex()}
+        return self._invitations.make(
+            addresses, swarm.task, name=name, days=days, uses=uses, wall=self._clock.wall()
+        )
+
+    def invitations(self) -> list[Document]:
+        return self._invitations.rows(self._clock.wall())
+
+    def withdraw_invitation(self, invitation: str) -> Document:
+        return self._invitations.withdraw(invitation, self._clock.wall())
+
     def revoke_member(self, peer: str) -> Document:
-        signed = self._books.revoke(peer, self._clock.wall())
+        signed = self._invitations.shut_out(peer, self._clock.wall())
         self._parts.engine.feed(events.MemberRevoked(signed))
         return {"peer_id": peer, "serial": signed.revocation.serial}
 
@@ -429,3 +448,8 @@ class Operations:
     def stop(self) -> Document:
         self._stop.set()
         return {"pid": os.getpid()}
+
+
+def _reachable_first(addresses: Sequence[str]) -> list[str]:
+    """Those that other machines can dial come before this machine's own."""
+    return sorted(addresses, key=lambda a: a.startswith(("/ip4/127.", "/ip6/::1/")))

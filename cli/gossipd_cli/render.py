@@ -115,6 +115,34 @@ def members(data: list[Document]) -> str:
     )
 
 
+def invitations(data: list[Document]) -> str:
+    """A line for each that was made here."""
+    if not data:
+        return "no invitations; `gossipd invite` makes one"
+    return table(
+        ("ID", "NAME", "STATE", ">USED", "GOOD UNTIL"),
+        [
+            (
+                row["id"],
+                row["name"] or "-",
+                row["state"],
+                f"{len(row['used'])} of {row['uses']}",
+                moment(row["not_after"]) if row["not_after"] else "-",
+            )
+            for row in printable(data)
+        ],
+    )
+
+
+def invitation(data: Document) -> str:
+    """What is to be known about a line before it is handed on."""
+    if "id" not in data:
+        return "on the other device (this swarm is open):"
+    until = f"until {moment(data['not_after'])}" if data["not_after"] else "until it is withdrawn"
+    devices = "one device" if data["uses"] == 1 else f"{data['uses']} devices"
+    return f"invitation {data['id']}, for {devices}, {until}; on the other device:"
+
+
 def models(data: list[Document], others: int | None = None) -> str:
     """Those with a role, then the newest `others` of the rest (None: all)."""
     if not data:

@@ -68,6 +68,14 @@ class Issue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     days: float | None = None
 
 
+class Invite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /v1/invitations"""
+
+    name: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    days: float | None = None
+    uses: int = 1
+
+
 class Accept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST /v1/membership"""
 
@@ -136,6 +144,9 @@ class Api:
             ("POST", "/v1/members", self.issue),
             ("DELETE", "/v1/members/{peer}", self.revoke),
             ("POST", "/v1/membership", self.accept),
+            ("GET", "/v1/invitations", self.invitations),
+            ("POST", "/v1/invitations", self.invite),
+            ("DELETE", "/v1/invitations/{invitation}", self.withdraw),
             ("GET", "/v1/models", self.models),
             ("POST", "/v1/models/export", self.export),
             ("POST", "/v1/bundle/export", self.export_bundle),
@@ -190,6 +201,16 @@ class Api:
 
     async def revoke(self, request: Request) -> Any:
         return self._operator.revoke_member(request.path_params["peer"])
+
+    async def invitations(self, request: Request) -> Any:
+        return self._operator.invitations()
+
+    async def invite(self, request: Request) -> Any:
+        asked = await _body(request, Invite)
+        return self._operator.invite(asked.name, asked.days, asked.uses)
+
+    async def withdraw(self, request: Request) -> Any:
+        return self._operator.withdraw_invitation(request.path_params["invitation"])
 
     async def accept(self, request: Request) -> Any:
         asked = await _body(request, Accept)

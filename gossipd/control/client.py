@@ -62,6 +62,16 @@ class Client:
         body = {"peer": peer, "name": name, "days": days}
         return self._document("POST", "/v1/members", body=body)
 
+    def invite(self, name: str = "", days: float | None = None, uses: int = 1) -> Document:
+        body = {"name": name, "days": days, "uses": uses}
+        return self._document("POST", "/v1/invitations", body=body)
+
+    def invitations(self) -> list[Document]:
+        return self._documents("GET", "/v1/invitations")
+
+    def withdraw_invitation(self, invitation: str) -> Document:
+        return self._document("DELETE", f"/v1/invitations/{quote(invitation, safe='')}")
+
     def revoke_member(self, peer: str) -> Document:
         return self._document("DELETE", f"/v1/members/{quote(peer, safe='')}")
 

@@ -70,6 +70,22 @@ class Operator(Protocol):
         """Let a peer in: {peer_id, name, serial, not_after, founder, swarm, membership}."""
         ...
 
+    def invite(self, name: str, days: float | None, uses: int) -> Document:
+        """A line with which `uses` devices can enter within `days` (None: until it is withdrawn):
+        {line, swarm, task, addresses, id, name, state, uses, used, not_after}. In an open swarm
+        anybody can, at any time: {line, swarm, task}.
+        """
+        ...
+
+    def invitations(self) -> list[Document]:
+        """[{id, name, state, uses, used: [peer id], not_after}]; state: open | used-up | expired |
+        withdrawn."""
+        ...
+
+    def withdraw_invitation(self, invitation: str) -> Document:
+        """Let nobody in with it any more; by its id. Answers as a row of `invitations()`."""
+        ...
+
     def revoke_member(self, peer: str) -> Document:
         """Shut a member out, here and wherever it is heard of. Answers {peer_id, serial}."""
         ...

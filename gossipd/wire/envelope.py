@@ -19,6 +19,7 @@ from gossipd.wire.identifiers import closed_swarm, digest, peer_id_of, public_ke
 from gossipd.wire.messages import (
     VERSION,
     Document,
+    Invitation,
     Manifest,
     Membership,
     Participation,
@@ -26,6 +27,7 @@ from gossipd.wire.messages import (
     Revocation,
     Sample,
     SignedClaim,
+    SignedInvitation,
     SignedMembership,
     SignedParticipation,
     SignedRecord,
@@ -43,6 +45,7 @@ _TYPES: dict[type[Document], str] = {
     Participation: "participation",
     Membership: "membership",
     Revocation: "revocation",
+    Invitation: "invitation",
 }
 
 _LONGEST: dict[type[Document], int] = {
@@ -53,10 +56,21 @@ _LONGEST: dict[type[Document], int] = {
     Participation: limits.CLAIM_BYTES,
     Membership: limits.MEMBERSHIP_BYTES,
     Revocation: limits.MEMBERSHIP_BYTES,
+    Invitation: limits.MEMBERSHIP_BYTES,
 }
 
-D = TypeVar("D", PeerRecord, StepClaim, Manifest, Sample, Participation, Membership, Revocation)
-F = TypeVar("F", Membership, Revocation)
+D = TypeVar(
+    "D",
+    PeerRecord,
+    StepClaim,
+    Manifest,
+    Sample,
+    Participation,
+    Membership,
+    Revocation,
+    Invitation,
+)
+F = TypeVar("F", Membership, Revocation, Invitation)
 
 
 class Signer(NamedTuple):
@@ -120,6 +134,18 @@ def open_membership(envelope: bytes, swarm: bytes) -> SignedMembership:
 def open_revocation(envelope: bytes, swarm: bytes) -> SignedRevocation:
     founder, revocation = _open_of_founder(envelope, swarm, Revocation)
     return SignedRevocation(founder, revocation, envelope)
+
+
+def open_invitation(envelope: bytes, swarm: bytes) -> SignedInvitation:
+    """As `open_membership`."""
+    founder, invitation = _open_of_founder(envelope, swarm, Invitation)
+    return SignedInvitation(founder, invitation, envelope)
+
+
+def swarm_of_invitation(envelope: bytes) -> bytes:
+    """The closed swarm that an invitation says it is for; nothing is checked yet."""
+    parsed = unpack(envelope, _Envelope, longest=limits.MEMBERSHIP_BYTES)
+    return closed_swarm(parsed.public_key, unpack(parsed.payload, Invitation).nonce)
 
 
 def swarm_of_membership(envelope: bytes) -> bytes:

@@ -168,7 +168,32 @@ class Revocation(Struct, frozen=True, kw_only=True):
     serial: Counter
 
 
-Document = PeerRecord | StepClaim | Manifest | Sample | Participation | Membership | Revocation
+class Invitation(Struct, frozen=True, array_like=True):
+    """Who can sign with `key` may become a member; signed by the founder. An array: it has to fit
+    into a line that people paste, and a picture (`invitation`)."""
+
+    nonce: Digest
+    key: Digest
+    """Ed25519, made for this invitation alone."""
+    task: Digest
+    description: Digest | None = None
+    """Of the task's description (BLAKE2b-256), which the founder hands out; None: it has none."""
+    not_after: Annotated[int, Meta(ge=0, le=limits.COUNTER)] | None = None
+    """Unix seconds, by the founder's calendar."""
+    uses: Annotated[int, Meta(ge=1, le=limits.INVITATION_USES)] = 1
+    """How many devices may enter with it."""
+
+
+Document = (
+    PeerRecord
+    | StepClaim
+    | Manifest
+    | Sample
+    | Participation
+    | Membership
+    | Revocation
+    | Invitation
+)
 
 # --- messages ----------------------------------------------------------------------------------
 
@@ -194,6 +219,8 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     mode: Mode | UnsetType = UNSET
     """How the sender learns: those who learn otherwise have nothing to say to each other."""
     held: Held | UnsetType = UNSET
+    about: Annotated[str, Meta(max_length=limits.ABOUT_TEXT)] | UnsetType = UNSET
+    """What the sender learns, for people; where `record` is empty, this is left out too."""
 
 
 class Refused(Message, frozen=True, kw_only=True, tag="refused"):
@@ -295,6 +322,23 @@ class Revocations(Message, frozen=True, kw_only=True, tag="revocations"):
     ] = ()
 
 
+class Enter(Message, frozen=True, kw_only=True, tag="enter"):
+    """Asks the founder for a membership, in place of a Hello. Answered by Welcome."""
+
+    version: Counter = VERSION
+    invitation: MembershipBytes
+    proof: Annotated[bytes, Meta(min_length=64, max_length=64)]
+    """By the invitation's key, for the sender alone: see `invitation.proof_text`."""
+
+
+class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
+    """The sender of Enter is a member now."""
+
+    membership: MembershipBytes
+    description: Annotated[bytes, Meta(max_length=limits.DESCRIPTION_BYTES)] = b""
+    """The task's, which the invitation names by its hash."""
+
+
 # --- messages of sampled rounds ------------------------------------------------------------------
 
 Activity = Annotated[dict[AuthorKey, Counter], Meta(max_length=limits.AUTHORS)]
@@ -379,8 +423,11 @@ Request = (
     | Advert
     | RevocationSync
     | Revocations
+    | Enter
 )
-Response = Hello | Refused | Pong | View | Want | Offer | Goodbye | RoundProof | Revocations
+Response = (
+    Hello | Refused | Pong | View | Want | Offer | Goodbye | RoundProof | Revocations | Welcome
+)
 AnyMessage = Request | Response
 
 # --- documents whose signature has been checked -------------------------------------------------
@@ -397,6 +444,12 @@ class SignedMembership(Struct, frozen=True):
 class SignedRevocation(Struct, frozen=True):
     founder: str
     revocation: Revocation
+    envelope: bytes
+
+
+class SignedInvitation(Struct, frozen=True):
+    founder: str
+    invitation: Invitation
     envelope: bytes
 
 

@@ -153,6 +153,32 @@ class FakeOperator:
         self.asked.append(("issue_membership", peer, name, str(days)))
         return {"peer_id": peer, "name": name, "membership": "lQGqbWVt"}
 
+    def invite(self, name: str, days: float | None, uses: int) -> dict[str, Any]:
+        self.asked.append(("invite", name, str(days), str(uses)))
+        return {
+            "line": "gossipd-lAEB",
+            "swarm": "cd" * 32,
+            "task": "ab" * 32,
+            "addresses": [f"/ip4/192.0.2.7/tcp/4001/p2p/{PEER}"],
+            **self.invitations()[0],
+        }
+
+    def invitations(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": "5f3a90c1",
+                "name": "station 4",
+                "state": "open",
+                "uses": 2,
+                "used": [OTHER],
+                "not_after": 1_800_000_000,
+            }
+        ]
+
+    def withdraw_invitation(self, invitation: str) -> dict[str, Any]:
+        self.asked.append(("withdraw_invitation", invitation))
+        return {**self.invitations()[0], "state": "withdrawn"}
+
     def revoke_member(self, peer: str) -> dict[str, Any]:
         self.asked.append(("revoke_member", peer))
         return {"peer_id": peer, "serial": 1_700_000_000_001}
