@@ -18,7 +18,7 @@ from gossipd.errors import ExitCode, OperatorError
 from gossipd.identity import Identity
 from gossipd.invitations import DESCRIPTION_FILE
 from gossipd.membership import Books, token
-from gossipd.network.interface import Handlers, NetworkError, Transport
+from gossipd.network.interface import NetworkError, Transport, deaf
 from gossipd.paths import Paths
 from gossipd.storage.atomic import replace
 from gossipd.wire.errors import WireError
@@ -116,7 +116,7 @@ async def _ask(line: Line, identity: Identity, timeout: float) -> Welcome:
         dial_timeout=min(timeout, ATTEMPT_SECONDS),
         announce=(),
     )
-    await transport.start(_deaf())
+    await transport.start(deaf("this device enters a swarm"))
     try:
         while True:
             try:
@@ -155,25 +155,6 @@ async def _exchange(transport: Transport, line: Line, enter: Enter, seconds: flo
         f"the inviter says: {answer.reason}",
         "ask for a new line: `gossipd invite` makes it on the founder's device",
         ExitCode.IDENTITY,
-    )
-
-
-def _deaf() -> Handlers:
-    """Nobody is answered: this device is in no swarm yet."""
-
-    async def answer(peer: str, payload: bytes) -> bytes:
-        return encode_message(Refused(code="entering", reason="this device enters a swarm"))
-
-    async def nothing(peer: str, key: bytes) -> None:
-        return None
-
-    return Handlers(
-        connected=lambda peer, address, outbound: None,
-        disconnected=lambda peer, reason: None,
-        request=answer,
-        blob=nothing,
-        discovered=lambda peer, addresses: None,
-        refused=lambda whom, reason: None,
     )
 
 

@@ -94,6 +94,7 @@ class Operations:
                 "detail": parts.engine.network_detail,
                 "restarts": counters.get("restarts", 0),
                 "connected": sum(p.state is State.ADMITTED for p in node.peers.table.values()),
+                "inbound": sum(not c.outbound for c in parts.transport.connections()),
                 "known": len(node.peers),
                 "allow": sorted(node.peers.overlay.allowed),
                 "bytes_in": counters.get("bytes_in", 0),

@@ -7,6 +7,7 @@ import typer
 from gossipd_cli.commands import (
     bundle,
     demo,
+    doctor,
     join,
     lifecycle,
     members,
@@ -48,6 +49,7 @@ def gossipd(
 app.add_typer(lifecycle.app)
 app.add_typer(join.app)
 app.add_typer(show.app)
+app.add_typer(doctor.app)
 app.add_typer(peers.app, name="peers")
 app.add_typer(members.app, name="members")
 app.add_typer(models.app, name="models")

@@ -201,6 +201,27 @@ def warning(row: Document) -> str:
     return f"{code}: {row['text']}" + (f" ({row['fix']})" if row["fix"] else "")
 
 
+_VERDICTS = {"ok": "32", "warning": "33", "error": "31", "skipped": "2"}
+
+
+def doctor(data: Document) -> str:
+    """A line for each check, and under it how to mend what is wrong; then what it comes to."""
+    lines = []
+    for row in printable(data["findings"]):
+        verdict = style(f"{row['verdict']:<8}", _VERDICTS[row["verdict"]])
+        code = f"[{row['code']}] " if row["code"] else ""
+        lines.append(f"{verdict}{row['check']:<14}{code}{row['evidence']}{_subject(row)}")
+        if row["fix"]:
+            lines.append(f"{'':22}fix: {row['fix']}")
+    counts = data["summary"]
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    return "\n".join([*lines, f"the daemon is {data['daemon']}; {told}"])
+
+
+def _subject(row: Document) -> str:
+    return f" ({_ending(row['subject'])})" if row["subject"] else ""
+
+
 def fields(data: Document) -> str:
     """Any flat answer, a line for each field."""
     return _labelled(

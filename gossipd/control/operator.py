@@ -20,7 +20,7 @@ class Operator(Protocol):
 
         {peer_id, version, pid, uptime, home, mode, author, swarm, membership, task,
         addresses: [text], join,
-        network: {healthy, detail, restarts, connected, known, allow: [peer id], bytes_in,
+        network: {healthy, detail, restarts, connected, inbound, known, allow: [peer id], bytes_in,
         bytes_out},
         training: {paused, steps, cycles, loss, examples, class_counts},
         models: {base | head | serving: {hash, held_out_loss, held_out_accuracy}},

@@ -31,7 +31,7 @@ from gossipd.runtime.waits import Waits
 from gossipd.tensors.codecs import body_sizes, names
 from gossipd.wire import limits
 from gossipd.wire.envelope import Signer
-from gossipd.wire.identifiers import digest, peer_id_of
+from gossipd.wire.identifiers import open_swarm, peer_id_of, task_digest
 from gossipd.wire.messages import SignedRecord
 
 COUNTER_BLOCK = 256
@@ -137,9 +137,9 @@ def assemble(ports: Ports, options: Options) -> Parts:
     init = options.init if options.rounds is None else "genesis"
     models = Models(store, learner, options.codec, init)
     layout = learner.layout
-    task = digest(b"gossipd/1/task/", learner.task.encode(), layout.hash, models.genesis_hash)
+    task = task_digest(learner.task, layout.hash, models.genesis_hash)
     swarm = Swarm(
-        id=options.swarm or digest(b"gossipd/1/open-swarm/", task),
+        id=options.swarm or open_swarm(task),
         task=task,
         layout=layout.hash,
         genesis=models.genesis_hash,
