@@ -6,6 +6,8 @@ import typer
 
 from gossipd_cli.commands import (
     bundle,
+    completion,
+    configuration,
     demo,
     doctor,
     join,
@@ -17,6 +19,7 @@ from gossipd_cli.commands import (
     show,
     stream,
     train,
+    wait,
 )
 
 app = typer.Typer(
@@ -56,5 +59,8 @@ app.add_typer(models.app, name="models")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(train.app, name="train")
 app.add_typer(stream.app)
+app.add_typer(wait.app)
+app.add_typer(configuration.app, name="config")
+app.add_typer(completion.app)
 app.add_typer(demo.app)
 app.add_typer(scenario.app, name="scenario")

@@ -41,6 +41,7 @@ def status(data: Document) -> str:
             "training",
             _joined(
                 "paused" if training["paused"] else "on",
+                training.get("why_not") or "",
                 f"{training['steps']:,} steps",
                 f"{training['cycles']:,} cycles",
                 f"loss {measure(training['loss'])}",
@@ -50,6 +51,8 @@ def status(data: Document) -> str:
     ]
     if data.get("membership"):
         rows.insert(3, ("swarm", _membership(data["membership"])))
+    if data.get("guest") and data["guest"]["resting"]:
+        rows.append(("resting", data["guest"]["resting"]))
     if data["round"]:
         rows.append(("round", _round(data["round"], data["peer_id"])))
     rows += [

@@ -110,6 +110,17 @@ class Client:
     def resume(self) -> Document:
         return self._document("POST", "/v1/train/resume")
 
+    def reload(self) -> Document:
+        """Have it read its settings again."""
+        return self._document("POST", "/v1/reload")
+
+    def log_levels(self) -> Document:
+        return self._document("GET", "/v1/logs/levels")
+
+    def set_log_level(self, room: str, level: str) -> Document:
+        """Of one room, or of "all"; the levels that hold now."""
+        return self._document("PUT", "/v1/logs/levels", body={"room": room, "level": level})
+
     def stop(self) -> Document:
         return self._document("POST", "/v1/stop")
 
@@ -127,6 +138,7 @@ class Client:
         *,
         run: str = "",
         level: str = "debug",
+        room: str = "",
         limit: int = 1000,
         newest: bool = False,
     ) -> Document:
@@ -134,7 +146,14 @@ class Client:
         return self._document(
             "GET",
             "/v1/logs",
-            query={"since": since, "run": run, "level": level, "limit": limit, "newest": newest},
+            query={
+                "since": since,
+                "run": run,
+                "level": level,
+                "room": room,
+                "limit": limit,
+                "newest": newest,
+            },
         )
 
     def events(

@@ -22,7 +22,8 @@ class Operator(Protocol):
         addresses: [text], join,
         network: {healthy, detail, restarts, connected, inbound, known, allow: [peer id], bytes_in,
         bytes_out},
-        training: {paused, steps, cycles, loss, examples, class_counts},
+        training: {paused, why_not, steps, cycles, loss, examples, class_counts},
+        guest: {train_when, plugged, battery, bytes_today, resting},
         models: {base | head | serving: {hash, held_out_loss, held_out_accuracy}},
         updates: {offered, fetched, merged, adopted, redundant, refused},
         refused: {reason: count}, refused_by_peer: {peer: {reason: count}}, errors: {kind: count},
@@ -30,6 +31,8 @@ class Operator(Protocol):
 
         `membership` is None in an open swarm, else as a row of `members()` and {founded_by, known,
         revoked};
+        `why_not` and `resting`: in words why it does not train, or talks to nobody, or None;
+        `battery` 0 to 1, or None;
         `author` is its key in lineages; `uptime` in seconds; `seconds` is how long a wait lasts,
         `deadline` how long it may go on;
         `join` is the line that another machine types; a measure that does not exist yet is None.
@@ -114,7 +117,7 @@ class Operator(Protocol):
         ...
 
     def resume(self) -> Document:
-        """Train again. Answers {paused: false}."""
+        """Train again, unless something else is against it. Answers {paused}."""
         ...
 
     async def export(self, model: str, path: str) -> Document:
@@ -141,6 +144,11 @@ class Operator(Protocol):
         and `created` as the file says, None where that part is damaged; `taken` and `known` count
         signed documents, `updates` those of the taken that are models.
         """
+        ...
+
+    def reload(self) -> Document:
+        """Read the settings again: {applied: {key: value}, restart: [key]}; the latter hold from
+        the next start on. With a mistake in them nothing changes."""
         ...
 
     def stop(self) -> Document:

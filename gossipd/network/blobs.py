@@ -13,6 +13,7 @@ import trio
 from gossipd.network.interface import TransferInterrupted
 from gossipd.network.pipe import Pipe, PipeBroken, PipeStalled
 from gossipd.network.rpc import ProtocolViolation
+from gossipd.network.upload import Upload
 from gossipd.wire import limits
 
 PROTOCOL = "/gossipd/1/blob"
@@ -84,8 +85,10 @@ def _check(status: int, size: int, expected: int, offset: int) -> None:
         raise TransferInterrupted("wrong-size", offset, f"{size} bytes instead of {expected}")
 
 
-async def serve(pipe: Pipe, lookup: Lookup, stall: float, sent: Callable[[], None]) -> None:
-    """Answer fetches until the stream ends; `sent` is called after each.
+async def serve(
+    pipe: Pipe, lookup: Lookup, stall: float, sent: Callable[[], None], upload: Upload
+) -> None:
+    """Answer fetches until the stream ends, as fast as `upload` lets; `sent` is called after each.
 
     Raises PipeStalled when the peer has stopped reading, or writing, in the middle of something.
     """
@@ -102,7 +105,12 @@ async def serve(pipe: Pipe, lookup: Lookup, stall: float, sent: Callable[[], Non
                 await pipe.write(ANSWER.pack(GONE, 0))
                 continue
             await pipe.write(ANSWER.pack(FOUND, len(blob)))
-            await pipe.write(memoryview(blob)[offset:])
+            left = memoryview(blob)[offset:]
+            while left:
+                piece = left[: upload.piece(len(left))]
+                await upload.turn(len(piece))
+                await pipe.write(piece)
+                left = left[len(piece) :]
             sent()
         except PipeBroken:
             return

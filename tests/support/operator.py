@@ -58,11 +58,19 @@ class FakeOperator:
             },
             "training": {
                 "paused": self._paused,
+                "why_not": "paused by the operator" if self._paused else None,
                 "steps": 12_340,
                 "cycles": 685,
                 "loss": float("nan"),
                 "examples": 1437,
                 "class_counts": [140, 150],
+            },
+            "guest": {
+                "train_when": "always",
+                "plugged": True,
+                "battery": None,
+                "bytes_today": 0,
+                "resting": None,
             },
             "models": {
                 "base": {"hash": "ef" * 32, "held_out_loss": None, "held_out_accuracy": None},
@@ -238,6 +246,9 @@ class FakeOperator:
             "updates": 2,
             "refused": {"bad-chunk": 1},
         }
+
+    def reload(self) -> dict[str, Any]:
+        return {"applied": {"log.level": "debug"}, "restart": ["network.port"]}
 
     def stop(self) -> dict[str, Any]:
         self.stopped.set()
