@@ -22,11 +22,13 @@ from gossipd.config import Config, Paths, paths_of
 from gossipd.control.events import EventLog
 from gossipd.control.logs import LogRing, configure, get_logger
 from gossipd.control.server import serve
+from gossipd.data_files import DataFiles
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.identity import Identity, load_or_create
 from gossipd.learning.build import learner_from_config
 from gossipd.learning.compute import give_way
 from gossipd.learning.errors import LearningError
+from gossipd.learning.learner import TorchLearner
 from gossipd.membership import Books
 from gossipd.network.interface import PortInUse
 from gossipd.network.libp2p_transport import Libp2pTransport
@@ -144,7 +146,7 @@ async def _daemon(
     store = DiskStore(paths, quota_bytes=config.storage.quota_mb * 1_000_000)
     event_log = EventLog()
     try:
-        learner = await compute.run(_learner, config, identity)
+        learner = await compute.run(_learner, config, paths, identity)
         ports = Ports(
             transport=_transport(config, identity, state.load(store).port),
             store=store,
@@ -158,16 +160,19 @@ async def _daemon(
             keep_revocations=books.keep_revocations,
         )
         options = _options(config, learner, swarm, books)
-        parts = await compute.run(assemble, ports, options)
+        parts = await compute.run(_assembled, ports, options, paths)
+        data = DataFiles(learner, compute, partial(_report, event_log))
         if store.pointers() is not None and not parts.restored:
             log.warning("the committed model is damaged or gone; starting from the initial one")
         if parts.restored:
             _report(event_log, "restored", _standing(parts))
-        operations = Operations(config, paths, identity, parts, compute, store, books, clock, stop)
+        operations = Operations(
+            config, paths, identity, parts, compute, store, books, clock, stop, data
+        )
         async with serve(operations, event_log, records, paths.socket):
             await _start(parts, config)
             _save(parts)
-            upkeep = asyncio.create_task(_upkeep(parts, store, clock), name="upkeep")
+            upkeep = asyncio.create_task(_upkeep(parts, store, clock, data), name="upkeep")
             try:
                 status = operations.status()
                 log.info("ready", peer=identity.peer_id, task=learner.task)
@@ -188,13 +193,26 @@ async def _daemon(
         store.close()
 
 
-def _learner(config: Config, identity: Identity) -> Learner:
+def _learner(config: Config, paths: Paths, identity: Identity) -> TorchLearner:
     # Two devices with the same data must not do the same work, so the key shuffles the batches.
     seed = int.from_bytes(digest(identity.public_key)[:6], "big")
     try:
-        return learner_from_config(config.task, config.learning, seed=seed)
+        return learner_from_config(config.task, config.learning, seed=seed, home=paths.home)
     except LearningError as error:
         raise OperatorError("task", str(error), error.hint, ExitCode.CONFIG) from None
+
+
+def _assembled(ports: Ports, options: Options, paths: Paths) -> Parts:
+    try:
+        return assemble(ports, options)
+    except state.ForeignStateError:
+        raise OperatorError(
+            "another-swarm",
+            f"what was learnt in {paths.home} was learnt in another swarm",
+            "go back to that swarm, or choose another state directory with --home; or move "
+            "state.db, models and bodies away (the key stays) to begin anew in this one",
+            ExitCode.CONFIG,
+        ) from None
 
 
 def _transport(config: Config, identity: Identity, last_port: int) -> Libp2pTransport:
@@ -255,7 +273,7 @@ def _save(parts: Parts) -> None:
     parts.store.save_state(state.snapshot(parts.node, parts.transport.port))
 
 
-async def _upkeep(parts: Parts, store: DiskStore, clock: Clock) -> None:
+async def _upkeep(parts: Parts, store: DiskStore, clock: Clock, data: DataFiles) -> None:
     addresses = tuple(parts.transport.addresses)
     while True:
         await asyncio.sleep(UPKEEP_SECONDS)
@@ -265,8 +283,9 @@ async def _upkeep(parts: Parts, store: DiskStore, clock: Clock) -> None:
             await asyncio.to_thread(store.collect)
         except OSError as error:
             log.warning("upkeep failed", error=str(error))
+        has_other_data = await data.look()
         now = tuple(parts.transport.addresses)
-        if now and now != addresses:
+        if now and (now != addresses or has_other_data):
             addresses = now
             parts.engine.feed(events.RecordChanged(parts.record(now)))
 

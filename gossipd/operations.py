@@ -10,6 +10,7 @@ from typing import Any
 from gossipd import __version__
 from gossipd.address import check_address, check_peer_id
 from gossipd.config import Config, Paths
+from gossipd.data_files import DataFiles
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.identity import Identity
 from gossipd.membership import Books, handed_on, row
@@ -17,7 +18,7 @@ from gossipd.protocol import events
 from gossipd.protocol.roster import State
 from gossipd.runtime.assembly import Parts
 from gossipd.runtime.bundles import Bundles
-from gossipd.runtime.ports import Clock, Compute, StoredModel
+from gossipd.runtime.ports import Clock, Compute, Evaluation, StoredModel
 from gossipd.storage import bundles
 from gossipd.storage.store import DiskStore
 from gossipd.wire.errors import WireError
@@ -52,6 +53,7 @@ class Operations:
         books: Books,
         clock: Clock,
         stop: asyncio.Event,
+        data: DataFiles,
     ) -> None:
         self._config = config
         self._paths = paths
@@ -63,6 +65,7 @@ class Operations:
         self._books = books
         self._clock = clock
         self._stop = stop
+        self._data = data
         self._bundles = Bundles(parts, compute, clock)
         self._started = time.monotonic()
         self._alone_since: float | None = self._started
@@ -169,6 +172,7 @@ class Operations:
             "hash": model.hex(),
             "held_out_loss": evaluation.loss if evaluation else None,
             "held_out_accuracy": evaluation.accuracy if evaluation else None,
+            "held_out": dict(evaluation.metrics) if evaluation else {},
         }
 
     def _waiting(self) -> list[Document]:
@@ -289,6 +293,13 @@ class Operations:
                 f"{engine.errors['storage']} writes failed",
                 "make room on the disk or check its permissions",
             )
+        if self._data.problem is not None:
+            warn(
+                "data-unreadable",
+                "warning",
+                f"{self._data.problem}; training goes on with what was read before",
+                self._data.problem.hint,
+            )
         if node.mode.last_failure is not None:
             warn("learning-failed", "warning", node.mode.last_failure, "see `gossipd events`")
         membership = self._membership()
@@ -370,12 +381,22 @@ class Operations:
 
     async def evaluate(self) -> Document:
         model = self._parts.models.pointers.serving
-        result = await self._compute.run(lambda: self._learner.test(self._parts.models.get(model)))
+
+        def measured() -> tuple[str, Evaluation]:
+            vector = self._parts.models.get(model)
+            tested = self._learner.test(vector)
+            if tested.examples:
+                return "test set", tested
+            return "held out here", self._learner.held_out(vector)
+
+        on, result = await self._compute.run(measured)
         return {
             "hash": model.hex(),
             "loss": result.loss,
             "accuracy": result.accuracy,
+            **{name: value for name, value in result.metrics.items() if name != "accuracy"},
             "examples": result.examples,
+            "on": on,
         }
 
     async def export(self, model: str, path: str) -> Document:
