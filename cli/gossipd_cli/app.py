@@ -7,13 +7,16 @@ import typer
 from gossipd_cli.commands import (
     bundle,
     demo,
+    init,
     lifecycle,
     members,
     models,
     peers,
+    predict,
     scenario,
     show,
     stream,
+    task,
     train,
 )
 
@@ -44,12 +47,15 @@ def gossipd(
         typer.echo(context.get_help())
 
 
+app.add_typer(init.app)
 app.add_typer(lifecycle.app)
 app.add_typer(show.app)
+app.add_typer(predict.app)
 app.add_typer(peers.app, name="peers")
 app.add_typer(members.app, name="members")
 app.add_typer(models.app, name="models")
 app.add_typer(bundle.app, name="bundle")
+app.add_typer(task.app, name="task")
 app.add_typer(train.app, name="train")
 app.add_typer(stream.app)
 app.add_typer(demo.app)
