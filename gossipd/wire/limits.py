@@ -59,8 +59,9 @@ MEMBER_NAME = 64
 """Longest name that a founder gives a member."""
 SAMPLE = 256
 """Peers of one sampled round: far above the papers' 13."""
-BASES_BETWEEN = 8
-"""Bases that a receiver may have to get first, since each is a delta against the one before."""
+BASES_BETWEEN = 16
+"""Bases that a receiver may have to get first, since each is a delta against the one before. More
+would be longer than the model itself in float32, which is asked for instead."""
 BASES_BETWEEN_BYTES = MESSAGE_BYTES // 8
 """Of their envelopes: with the longest lineages there is room for none beside what a message is
 about, and the receiver asks for the reference whole."""
