@@ -51,6 +51,16 @@ def closed_swarm(founder: bytes, nonce: bytes) -> bytes:
     return digest(b"gossipd/1/closed-swarm/", founder, nonce)
 
 
+def task_digest(name: str, layout: bytes, genesis: bytes) -> bytes:
+    """What two peers must learn alike: the task's name, its layout's and initial model's hash."""
+    return digest(b"gossipd/1/task/", name.encode(), layout, genesis)
+
+
+def open_swarm(task: bytes) -> bytes:
+    """The id of the open swarm of a task."""
+    return digest(b"gossipd/1/open-swarm/", task)
+
+
 @lru_cache(maxsize=16384)
 def author_key(peer_id: str, incarnation: int) -> bytes:
     """The lineage's name for (peer, incarnation): BLAKE2b-8. A wiped disk is a new author."""

@@ -17,6 +17,7 @@ COMMANDS = [
     "averaging",
     "blackout",
     "codecs",
+    "grank",
     "islands",
     "quake",
     "rounds",
