@@ -65,9 +65,10 @@ class Inbound:
             body = self._store.load_body(update.id)
             if body is None:
                 body = await self._downloads.get("update", peer, update.id, manifest.body_size)
-                if await self._compute.run(chunk_hashes, body) != manifest.chunks:
+                if not await self._compute.run(self._take_fetched, update, body):
                     return FetchFailed(peer, update, "bad-chunk", "carrier")
-            await self._compute.run(self._take, update, body, False)
+            else:
+                await self._compute.run(self._take, update, body, False)
         except NetworkError as error:
             return FetchFailed(peer, update, f"fetch-{error.reason}", "nobody")
         except TooMuchInFlightError:
@@ -86,6 +87,13 @@ class Inbound:
         if chunk_hashes(body) != update.manifest.chunks:
             raise WireError("bad-chunk", "the body has changed on its way")
         self._take(update, body, True)
+
+    def _take_fetched(self, update: Update, body: bytes) -> bool:
+        """In one trip to the compute worker; False when the body is not its author's."""
+        if chunk_hashes(body) != update.manifest.chunks:
+            return False
+        self._take(update, body, False)
+        return True
 
     def _take(self, update: Update, body: bytes, lasting: bool) -> None:
         """`lasting` where nobody could be asked for it again."""
