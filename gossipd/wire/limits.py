@@ -65,9 +65,10 @@ DESCRIPTION_BYTES = 256 * KIB
 """Longest description of a task that is handed to who enters: some thousand columns."""
 SAMPLE = 256
 """Peers of one sampled round: far above the papers' 13."""
-BASES_BETWEEN = 16
-"""Bases that a receiver may have to get first, since each is a delta against the one before. More
-would be longer than the model itself in float32, which is asked for instead."""
+BASES_BETWEEN = 8
+"""Bases that a receiver may have to get first, since each is a delta against the one before. Twice
+as many spared a small swarm a sixth of its bytes, but hostile messages that stand for long lineages
+then took twice as long to refuse (tests/daemon/test_hostile_lineages.py)."""
 BASES_BETWEEN_BYTES = MESSAGE_BYTES // 8
 """Of their envelopes: with the longest lineages there is room for none beside what a message is
 about, and the receiver asks for the reference whole."""
