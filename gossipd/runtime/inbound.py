@@ -65,9 +65,10 @@ class Inbound:
             body = self._store.load_body(update.id)
             if body is None:
                 body = await self._downloads.get("update", peer, update.id, manifest.body_size)
-                if await self._compute.run(chunk_hashes, body) != manifest.chunks:
+                if not await self._compute.run(self._take_fetched, update, body):
                     return FetchFailed(peer, update, "bad-chunk", "carrier")
-            await self._compute.run(self._take, update, body)
+            else:
+                await self._compute.run(self._take, update, body, False)
         except NetworkError as error:
             return FetchFailed(peer, update, f"fetch-{error.reason}", "nobody")
         except TooMuchInFlightError:
@@ -85,11 +86,20 @@ class Inbound:
         WireError when it is not what its manifest says."""
         if chunk_hashes(body) != update.manifest.chunks:
             raise WireError("bad-chunk", "the body has changed on its way")
-        self._take(update, body)
+        self._take(update, body, True)
 
-    def _take(self, update: Update, body: bytes) -> None:
+    def _take_fetched(self, update: Update, body: bytes) -> bool:
+        """In one trip to the compute worker; False when the body is not its author's."""
+        if chunk_hashes(body) != update.manifest.chunks:
+            return False
+        self._take(update, body, False)
+        return True
+
+    def _take(self, update: Update, body: bytes, lasting: bool) -> None:
+        """`lasting` where nobody could be asked for it again."""
         self._models.decode(update.manifest, body)
-        self._store.save_update(update.id, update.author, update.envelope, body)
+        envelope = update.envelope
+        self._store.save_update(update.id, update.author, envelope, body, lasting=lasting)
 
     # --- merge, gate, commit ---------------------------------------------------------------------
 

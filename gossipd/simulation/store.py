@@ -164,7 +164,9 @@ class SimStore:
 
     # --- updates ---------------------------------------------------------------------------------
 
-    def save_update(self, update: bytes, author: str, envelope: bytes, body: bytes) -> None:
+    def save_update(
+        self, update: bytes, author: str, envelope: bytes, body: bytes, *, lasting: bool = True
+    ) -> None:
         self._write("save_update")
         self._updates.pop(update, None)
         saved = _SavedUpdate(author, envelope, body)

@@ -169,11 +169,17 @@ class DiskStore:
 
     # --- updates ---------------------------------------------------------------------------------
 
-    def save_update(self, update: bytes, author: str, envelope: bytes, body: bytes) -> None:
-        """The same update again renews it: its body is written anew, its age is now."""
+    def save_update(
+        self, update: bytes, author: str, envelope: bytes, body: bytes, *, lasting: bool = True
+    ) -> None:
+        """The same update again renews it: its body is written anew, its age is now.
+
+        `lasting` waits until a power cut could not take it. Others' updates need not: what is lost
+        of them is fetched again, and a body that was damaged is found by its digest.
+        """
         self._touch(self._recent_bodies, update, RECENT_BODIES)
-        self._files.save_body(update, body)
-        with self._database.transaction("save an update") as rows:
+        self._files.save_body(update, body, synced=lasting)
+        with self._database.transaction("save an update", lasting=lasting) as rows:
             rows.execute(
                 "INSERT OR REPLACE INTO updates VALUES (?, ?, ?, ?, ?)",
                 (update, author, envelope, body_digest(body), _take(rows, _AGE, 1)),

@@ -21,6 +21,7 @@ def digest(*parts: bytes | memoryview) -> bytes:
     return state.digest()
 
 
+@lru_cache(maxsize=16384)
 def peer_id_of(public_key: bytes) -> str:
     """The libp2p peer id (base58) of a raw 32-byte Ed25519 public key.
 

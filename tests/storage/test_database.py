@@ -152,3 +152,22 @@ def test_a_state_that_cannot_be_written_is_said_so(home: Path) -> None:
     with pytest.raises(OperatorError) as refused:
         open_store(home)
     assert refused.value.code == "state-unavailable"
+
+
+def test_what_need_not_last_leaves_the_next_transaction_as_durable_as_ever(home: Path) -> None:
+    home.mkdir()
+    database = Database(home / "state.db")
+
+    def waits() -> int:
+        mode: int = database.row("PRAGMA synchronous")[0]
+        return mode
+
+    full = waits()
+    with database.transaction("test", lasting=False) as rows:
+        rows.execute("INSERT INTO peers VALUES ('ann', x'90', NULL, 1)")
+        assert rows.execute("PRAGMA synchronous").fetchone()[0] < full
+    assert waits() == full
+    with pytest.raises(ZeroDivisionError), database.transaction("test", lasting=False):
+        raise ZeroDivisionError
+    assert waits() == full
+    database.close()
