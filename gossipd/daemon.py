@@ -67,9 +67,12 @@ class SystemClock:
 class ComputeWorker:
     """The one thread for torch, merging, encoding and hashing."""
 
-    def __init__(self, background: bool) -> None:
+    def __init__(self, niceness: int | None) -> None:
+        """`niceness` of its thread; None: that of the process."""
         self._pool = ThreadPoolExecutor(
-            1, thread_name_prefix="compute", initializer=give_way if background else None
+            1,
+            thread_name_prefix="compute",
+            initializer=None if niceness is None else partial(give_way, niceness),
         )
 
     async def run(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -141,7 +144,7 @@ async def _daemon(
 ) -> AsyncIterator[Ready]:
     books = Books(paths.members, identity, paths.database)
     swarm = _swarm(config, books)
-    compute = ComputeWorker(config.learning.background)
+    compute = ComputeWorker(config.learning.niceness if config.learning.background else None)
     store = DiskStore(paths, quota_bytes=config.storage.quota_mb * 1_000_000)
     event_log = EventLog()
     try:

@@ -17,19 +17,18 @@ import os
 import sys
 import threading
 
-NICENESS = 10
-"""About a tenth of a normal thread's share where the processor is contended (sched(7))."""
 
-
-def give_way() -> bool:
+def give_way(niceness: int) -> bool:
     """Make the calling thread, and those it will start, nice; whether that was possible.
+
+    10 is about a tenth of a normal thread's share where the processor is contended (sched(7)).
 
     Elsewhere than on Linux niceness is the whole process's, network included: nothing is changed.
     """
     if sys.platform != "linux":
         return False
     try:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
     except OSError:
         # It is nicer already, and may not become less so.
         return False
