@@ -91,6 +91,7 @@ async def _run(
     learner = await asyncio.to_thread(learner_from_config, task, LearningConfig(lr=0.1))
     settings: dict[str, Setting] = {
         **LOOPBACK,
+        "learning.background": True,  # as shipped
         "task.name": task.name,
         "task.data": str((data / "fashion-8k").resolve()) if data else "",
         "task.partition": "iid",

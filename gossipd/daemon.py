@@ -25,7 +25,7 @@ from gossipd.control.server import serve
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.identity import Identity, load_or_create
 from gossipd.learning.build import learner_from_config
-from gossipd.learning.compute import give_way
+from gossipd.learning.compute import give_way, stand_back
 from gossipd.learning.errors import LearningError
 from gossipd.membership import Books
 from gossipd.memory import give_back
@@ -118,6 +118,8 @@ async def _run(
     clock: Clock,
 ) -> int:
     paths = paths_of(home)
+    if config.learning.background:
+        stand_back(config.learning.niceness)
     records = configure(level=config.log.level, format=config.log.format, file=log_file)
     with Lock(paths.lock):
         identity = load_or_create(paths.identity)
