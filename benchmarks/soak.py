@@ -1,9 +1,9 @@
 """Whether a daemon stays as small as it was: half an hour of training, ten thousand strangers.
 
 A fleet of real daemons learns in rounds as fast as it can, forked by one parent, otherwise with the
-shipped settings. After a warm-up a process of its own (`knocks`) connects ten thousand times to one of them and goes again.
-Of each daemon its private memory, descriptors, threads, tasks and the size of every table that its
-objects keep (`gossipd/census.py`) are looked at all the while.
+shipped settings. After a warm-up a process of its own (`knocks`) connects ten thousand times to one
+of them and goes again. Of each daemon its private memory, descriptors, threads, tasks and the size
+of every table that its objects keep (`gossipd/census.py`) are looked at all the while.
 
 **No growth** is, over what comes after the warm-up (a third of the time):
 
@@ -99,7 +99,9 @@ def measure(options: Options) -> Report:
         data={
             "minutes": minutes,
             "knocks": knocked,
-            "looks": {name: [asdict(look) for look in seen] for name, seen in looks.items()},
+            "rows": [
+                {"daemon": name, **asdict(look)} for name, seen in looks.items() for look in seen
+            ],
         },
         measured=_measured(after),
         figures={"memory": _figure(looks, minutes)},

@@ -17,10 +17,13 @@ COMMANDS = [
     "averaging",
     "blackout",
     "codecs",
+    "guest",
     "islands",
     "quake",
     "rounds",
     "scale",
+    "several",
+    "soak",
     "variance",
     "w1",
 ]
