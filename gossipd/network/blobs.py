@@ -17,6 +17,7 @@ import trio
 from gossipd.network.interface import TransferInterrupted
 from gossipd.network.pipe import Pipe, PipeBroken, PipeStalled
 from gossipd.network.rpc import ProtocolViolation
+from gossipd.network.upload import Upload
 from gossipd.wire import limits
 
 PROTOCOL = "/gossipd/1/blob"
@@ -121,9 +122,11 @@ def _check(status: int, size: int, expected: int, offset: int) -> None:
         raise TransferInterrupted("wrong-size", offset, f"{size} bytes instead of {expected}")
 
 
-async def serve(pipe: Pipe, lookup: Lookup, stall: float, sent: Callable[[], None]) -> None:
-    """Answer fetches until the stream ends; `sent` is called after the last
-    byte of each.
+async def serve(
+    pipe: Pipe, lookup: Lookup, stall: float, sent: Callable[[], None], upload: Upload
+) -> None:
+    """Answer fetches until the stream ends, as fast as `upload` lets; `sent` is called after the
+    last byte of each.
 
     Raises PipeStalled when the peer has stopped reading, or writing, in the middle of something.
     """
@@ -153,7 +156,12 @@ async def serve(pipe: Pipe, lookup: Lookup, stall: float, sent: Callable[[], Non
                 continue
             blob = memoryview(at_hand[1])
             await pipe.write(ANSWER.pack(FOUND, len(blob)))
-            await pipe.write(blob[offset:end])
+            left = blob[offset:end]
+            while left:
+                piece = left[: upload.piece(len(left))]
+                await upload.turn(len(piece))
+                await pipe.write(piece)
+                left = left[len(piece) :]
             if end >= len(blob):
                 at_hand = None
                 sent()

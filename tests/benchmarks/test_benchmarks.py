@@ -17,6 +17,7 @@ COMMANDS = [
     "averaging",
     "blackout",
     "codecs",
+    "grank",
     "guest",
     "islands",
     "quake",
@@ -24,6 +25,7 @@ COMMANDS = [
     "scale",
     "several",
     "soak",
+    "transport",
     "variance",
     "w1",
 ]
