@@ -3,6 +3,7 @@
 #   make demo    a few daemons on this machine learn together, watched from here
 #   make test    lint, types, import walls, tests, coverage of the core
 #   make scenarios  every scenario of the library on real daemons, with reports in runs/scenarios
+#   make soak    half an hour of training and ten thousand strangers: does a daemon grow?
 #   make lint    the first three alone
 #   make format  rewrite the sources in the project's format
 #   make venv    only the environment, in .venv
@@ -21,7 +22,7 @@ export TORCH_INDEX TORCH_CUDA
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test scenarios lint format clean
+.PHONY: help venv demo test scenarios soak lint format clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -46,6 +47,10 @@ scenarios: $(READY)
 	    name=$$(basename $$file .toml); \
 	    $(BIN)/gossipd scenario run $$name --output runs/scenarios/$$name || failed=1; \
 	done; exit $$failed
+
+MINUTES ?= 30
+soak: $(READY)
+	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 lint: $(READY)
 	$(BIN)/ruff check $(SOURCES)

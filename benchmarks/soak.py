@@ -1,9 +1,9 @@
 """Whether a daemon stays as small as it was: half an hour of training, ten thousand strangers.
 
-A fleet of real daemons learns in rounds, forked by one parent, with the shipped settings. After a
-warm-up a process of its own (`knocks`) connects ten thousand times to one of them and goes again.
-Of each daemon its private memory, descriptors, threads, tasks and the size of every table that its
-objects keep (`gossipd/census.py`) are looked at all the while.
+A fleet of real daemons learns in rounds as fast as it can, forked by one parent, otherwise with the
+shipped settings. After a warm-up a process of its own (`knocks`) connects ten thousand times to one
+of them and goes again. Of each daemon its private memory, descriptors, threads, tasks and the size
+of every table that its objects keep (`gossipd/census.py`) are looked at all the while.
 
 **No growth** is, over what comes after the warm-up (a third of the time):
 
@@ -13,7 +13,8 @@ objects keep (`gossipd/census.py`) are looked at all the while.
 - descriptors, threads, tasks: their median over the last sixth is at most 2 above that of the
   first;
 - tables: none whose median over the last sixth is above both that of the first and that of the
-  sixth in the middle, by 16 entries and by a twentieth.
+  sixth in the middle, by 16 entries and by a twentieth; but for those that have a bound in the code
+  and are below it.
 """
 
 import argparse
@@ -32,6 +33,10 @@ import psutil
 from matplotlib.figure import Figure
 
 from benchmarks.harness import COLOURS, Options, Report, main
+from gossipd.protocol.aggregator import FINISHED
+from gossipd.protocol.exchange import REMEMBERED_UPDATES
+from gossipd.protocol.peers import PASSERS_BY
+from gossipd.protocol.roster import State
 from gossipd_cli.output import table
 from gossipd_scenarios.fleet import LOOPBACK, Fleet, Member, Setting
 
@@ -46,6 +51,13 @@ WARM_UP = 1 / 3
 just gone may be forgotten."""
 KNOCKING = 7 / 8 - WARM_UP
 SETTLE_SECONDS = 60.0
+BOUNDED = {
+    "Exchange._seen": REMEMBERED_UPDATES,
+    "Aggregator._finished": FINISHED,
+    "Roster.table": PASSERS_BY + NODES,
+    "Roster._in": PASSERS_BY + NODES + len(State),
+}
+"""Tables that are made to grow until they are full."""
 COUNTS = ("descriptors", "threads", "tasks", "network_tasks")
 ENTRIES, SHARE = 16, 0.05
 """How much a table may grow."""
@@ -87,7 +99,9 @@ def measure(options: Options) -> Report:
         data={
             "minutes": minutes,
             "knocks": knocked,
-            "looks": {name: [asdict(look) for look in seen] for name, seen in looks.items()},
+            "rows": [
+                {"daemon": name, **asdict(look)} for name, seen in looks.items() for look in seen
+            ],
         },
         measured=_measured(after),
         figures={"memory": _figure(looks, minutes)},
@@ -123,7 +137,7 @@ async def _launch(fleet: Fleet, data: Path | None) -> list[Member]:
     task: dict[str, Setting] = {"task.partition": "iid", "task.nodes": NODES}
     if data is not None:
         task |= {"task.name": "idx", "task.data": str((data / "fashion-8k").resolve())}
-    settings = {**LOOPBACK, **task}
+    settings = {**LOOPBACK, **task, "rounds.round_seconds": 0.0}
     first = await fleet.start("n0", {**settings, "task.node": 0})
     others = [
         fleet.start(f"n{n}", {**settings, "task.node": n, "network.peers": first.addresses})
@@ -199,7 +213,11 @@ def growing(looks: Sequence[Look]) -> dict[str, tuple[int, int]]:
     """The tables that grow -> entries at the first and the last look."""
     names = {name for look in looks for name in look.tables}
     entries = {name: [look.tables.get(name, 0) for look in looks] for name in sorted(names)}
-    return {name: (seen[0], seen[-1]) for name, seen in entries.items() if grows(seen)}
+    return {
+        name: (seen[0], seen[-1])
+        for name, seen in entries.items()
+        if grows(seen) and seen[-1] > BOUNDED.get(name, 0)
+    }
 
 
 def _hourly(looks: Sequence[Look]) -> float:

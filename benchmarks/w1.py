@@ -5,8 +5,12 @@ IID and learn in rounds: a perceptron 784-200-10, 19 mini-batches of 32 a round,
 all of it runs in a network namespace of its own, whose loopback counts every byte, acknowledgements
 and headers too; elsewhere the daemons count what they send themselves. The models of the first
 twenty rounds are exported and tested when all is over, so nothing is measured that slows a round.
+
+With --hivemind-python the same work is also done by hivemind 1.1.12, in the environment that this
+Python belongs to (hivemind_w1.py).
 """
 
+import argparse
 import asyncio
 import os
 import shutil
@@ -22,6 +26,7 @@ from statistics import median
 import psutil
 from matplotlib.figure import Figure
 
+from benchmarks import hivemind_w1
 from benchmarks.harness import COLOURS, Options, Report, main, median_or_none
 from gossipd.config import LearningConfig, TaskConfig
 from gossipd.learning.build import learner_from_config
@@ -41,6 +46,8 @@ SECONDS = 120.0
 LOOK_SECONDS = 0.2
 """Between two looks at the clocks and counters: what happens within is told by the daemons' events,
 which carry their own time."""
+HIVEMIND = "(hivemind)"
+HIVEMIND_RUNS = 1
 ISOLATED = "GOSSIPD_W1_ISOLATED"
 """Set in the process that runs in a namespace of its own."""
 
@@ -97,6 +104,13 @@ def measure(options: Options) -> Report:
         for codec in CODECS
     }
     name = "digits" if options.data is None else "fashion-8k"
+    python = options.own["hivemind_python"]
+    if python is not None and options.data is not None:
+        rows[nodes, HIVEMIND] = [
+            asyncio.run(_hivemind(python, options.data, nodes, rounds, seed))
+            for seed in options.seeds[:HIVEMIND_RUNS]
+        ]
+        outcomes += rows[nodes, HIVEMIND]
     return Report(
         dataset=name,
         text=_text(rows, nodes, rounds, name, counted),
@@ -147,6 +161,28 @@ async def _run(
             times[reached] - looks[0].time,
             (_at(looks, times[reached]).sent - looks[0].sent) / nodes / 1000,
         ),
+    )
+
+
+async def _hivemind(python: Path, data: Path, nodes: int, rounds: int, seed: int) -> Outcome:
+    images = data / "fashion-8k"
+    task = TaskConfig(name="idx", data=str(images), seed=seed)
+    judge = learner_from_config(task, LearningConfig())
+    run = await hivemind_w1.run(python, images, nodes, rounds, STEPS, seed, judge)
+    reached = next((k for k, a in enumerate(run.accuracy, 1) if a >= TARGET), None)
+    kilobytes = run.sent / rounds / nodes / 1000
+    return Outcome(
+        HIVEMIND,
+        nodes,
+        seed,
+        run.launch,
+        rounds,
+        (run.ends[-1] - run.ends[0]) / rounds,
+        run.cpu / rounds,
+        kilobytes,
+        run.memory / 1e6,
+        run.accuracy,
+        None if reached is None else (run.ends[reached] - run.ends[0], kilobytes * reached),
     )
 
 
@@ -310,7 +346,7 @@ def _measured(rows: Rows) -> Mapping[str, float | None]:
             if ours is None or theirs is None
             else theirs - ours,
         }
-    every = [outcome for outcomes in rows.values() for outcome in outcomes]
+    every = [o for (_, codec), outcomes in rows.items() if codec != HIVEMIND for o in outcomes]
     measured["MB a node, forked, its own"] = _median(every, "memory") if every else None
     measured["seconds until all are up and meshed"] = _median(every, "launch") if every else None
     return measured
@@ -392,8 +428,16 @@ def _isolated() -> int | None:
     ).returncode
 
 
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--hivemind-python",
+        type=Path,
+        metavar="PYTHON",
+        help="of an environment with hivemind 1.1.12: measure that, too",
+    )
+
+
 if __name__ == "__main__":
     code = _isolated()
-    sys.exit(
-        main("w1", "What W1's rounds cost with real daemons.", measure) if code is None else code
-    )
+    summary = "What W1's rounds cost with real daemons."
+    sys.exit(main("w1", summary, measure, _arguments) if code is None else code)

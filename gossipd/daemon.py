@@ -30,7 +30,7 @@ from gossipd.identity import Identity, load_or_create
 from gossipd.invitations import Invitations
 from gossipd.joining import complete
 from gossipd.learning.build import learner_from_config
-from gossipd.learning.compute import give_way
+from gossipd.learning.compute import give_way, stand_back
 from gossipd.learning.errors import LearningError
 from gossipd.learning.learner import TorchLearner
 from gossipd.membership import Books
@@ -77,9 +77,12 @@ class SystemClock:
 class ComputeWorker:
     """The one thread for torch, merging, encoding and hashing."""
 
-    def __init__(self, background: bool) -> None:
+    def __init__(self, niceness: int | None) -> None:
+        """`niceness` of its thread; None: that of the process."""
         self._pool = ThreadPoolExecutor(
-            1, thread_name_prefix="compute", initializer=give_way if background else None
+            1,
+            thread_name_prefix="compute",
+            initializer=None if niceness is None else partial(give_way, niceness),
         )
 
     async def run(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -129,6 +132,8 @@ async def _run(
     read: Callable[[], Config],
 ) -> int:
     paths = paths_of(home)
+    if config.learning.background:
+        stand_back(config.learning.niceness)
     records = configure(level=config.log.level, format=config.log.format, file=log_file)
     with Lock(paths.lock):
         identity = load_or_create(paths.identity)
@@ -158,7 +163,7 @@ async def _daemon(
 ) -> AsyncIterator[Ready]:
     books = Books(paths.members, identity, paths.database)
     swarm = _swarm(config, books)
-    compute = ComputeWorker(config.learning.background)
+    compute = ComputeWorker(config.learning.niceness if config.learning.background else None)
     store = DiskStore(paths, quota_bytes=config.storage.quota_mb * 1_000_000)
     event_log = EventLog()
     try:

@@ -116,7 +116,10 @@ class LearningConfig(Struct, frozen=True, forbid_unknown_fields=True):
     threads: Annotated[int, Meta(ge=1, le=1024)] = 1
     """Threads of torch; one leaves a laptop usable."""
     background: bool = True
-    """Train at low priority (nice 10), behind what people do on the machine."""
+    """Train at low priority, behind what people do on the machine."""
+    niceness: Annotated[int, Meta(ge=1, le=19)] = 10
+    """How low that is (Linux's nice values). Ours, measured: at 19 the daemon's own network waits
+    for its training by seconds when the machine is busy."""
 
 
 class GossipConfig(Struct, frozen=True, forbid_unknown_fields=True):

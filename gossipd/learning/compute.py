@@ -16,21 +16,41 @@ busy processes beside it:
 import os
 import sys
 import threading
+from pathlib import Path
 
-NICENESS = 10
-"""About a tenth of a normal thread's share where the processor is contended (sched(7))."""
+GROUP = Path("/proc/self/autogroup")
+"""Where Linux has it (sched(7)): a session's threads share the processor among themselves by their
+nice values, but with other sessions by this one."""
 
 
-def give_way() -> bool:
+def give_way(niceness: int) -> bool:
     """Make the calling thread, and those it will start, nice; whether that was possible.
+
+    10 is about a tenth of a normal thread's share where the processor is contended (sched(7)).
 
     Elsewhere than on Linux niceness is the whole process's, network included: nothing is changed.
     """
     if sys.platform != "linux":
         return False
     try:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
     except OSError:
         # It is nicer already, and may not become less so.
         return False
+    return True
+
+
+def stand_back(niceness: int, group: Path = GROUP) -> bool:
+    """Make the whole session nice towards others, where it is this process's own; whether it is.
+
+    A daemon that was detached, or is a service, leads its session: without this its threads' nice
+    values say nothing to what people do in theirs. In a terminal the session is the person's. Ours,
+    measured by benchmarks/guest.py.
+    """
+    if os.getsid(0) != os.getpid():
+        return False
+    try:
+        group.write_text(str(niceness), "ascii")
+    except OSError:
+        return False  # no such kernel, or changed a moment ago
     return True

@@ -279,6 +279,9 @@ class Fetch(Struct, frozen=True):
 
     peer: str
     update: Update
+    others: tuple[str, ...] = ()
+    """Who may have it too, or what it is a delta against: they are asked for a part each where it
+    is large."""
 
 
 class Train(Struct, frozen=True):

@@ -25,6 +25,8 @@ LOOK_SECONDS = 0.5
 """at least so long: ours, a guess."""
 HELD = 256
 """Arrived updates that are remembered; one that is fetched again costs a look at the disk."""
+OTHERS = 8
+"""Peers that may have a body, too: more than are asked at once, since some will be gone. Ours."""
 SOURCES = 3
 """Peers that are asked for one body before it is given up."""
 
@@ -106,10 +108,17 @@ class Fetcher:
         if fetching.sources:
             fetching.source = fetching.sources.pop(0)
             fetching.look_at = now + self._patience
-            out.append(Fetch(fetching.source, fetching.update))
+            out.append(Fetch(fetching.source, fetching.update, self._others(fetching)))
             self._schedule(now, out)
         else:
             self._settle(update_id, False, now, out)
+
+    def _others(self, fetching: _Fetching) -> tuple[str, ...]:
+        """Who else was named, and who stands on the model or on what it is a delta against."""
+        manifest = fetching.update.manifest
+        known = self.trail.standing((manifest.model, manifest.reference), OTHERS)
+        likely = dict.fromkeys((*fetching.sources, *known))
+        return tuple(p for p in likely if p != fetching.source and self._peers.is_admitted(p))
 
     @property
     def _patience(self) -> float:

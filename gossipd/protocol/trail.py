@@ -10,7 +10,8 @@ it; who stands on M_k-2 wants M_k-1 and M_k first, in which it is helped:
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from itertools import islice
 
 from gossipd.protocol.events import Fields
 from gossipd.wire import limits
@@ -61,6 +62,10 @@ class Trail:
         """A peer says, or has shown, on which base it stands."""
         if peer in self._stands or len(self._stands) < limits.KNOWN_PEERS:
             self._stands[peer] = model
+
+    def standing(self, models: Collection[bytes], most: int) -> list[str]:
+        """Peers that were last known to stand on one of these, at most so many."""
+        return list(islice((p for p, model in self._stands.items() if model in models), most))
 
     # --- getting ---------------------------------------------------------------------------------
 

@@ -170,7 +170,12 @@ def assemble(ports: Ports, options: Options) -> Parts:
         snapshot=lambda: state.snapshot(node, ports.transport.port) if ports.saves_swarm else None,
     )
     inbound = Inbound(
-        downloads=Downloads(ports.transport, waits, options.progress_timeout),
+        downloads=Downloads(
+            ports.transport,
+            waits,
+            options.progress_timeout,
+            lambda peer, reason: engine.feed(events.Misbehaved(peer, reason)),
+        ),
         models=models,
         outbound=outbound,
         learner=learner,

@@ -61,10 +61,13 @@ class Inbound:
         peer, update = plan.peer, plan.update
         manifest = update.manifest
         try:
-            await self.references.get(peer, manifest.reference)
+            await self.references.get(peer, manifest.reference, plan.others)
             body = self._store.load_body(update.id)
             if body is None:
-                body = await self._downloads.get("update", peer, update.id, manifest.body_size)
+                brought = await self._downloads.get(
+                    "update", peer, update.id, manifest.body_size, plan.others, manifest.chunks
+                )
+                body = brought.data
                 if not await self._compute.run(self._take_fetched, update, body):
                     return FetchFailed(peer, update, "bad-chunk", "carrier")
             else:

@@ -43,8 +43,13 @@ WIRE_SECONDS = 60.0
 REQUESTS = 64
 """Threads for the API's blocking client: long polls of many daemons at once."""
 
-LOOPBACK: Mapping[str, Setting] = {"network.listen": "127.0.0.1", "network.mdns": False}
-"""What all daemons of a fleet are told first: nobody outside this machine is to find them."""
+LOOPBACK: Mapping[str, Setting] = {
+    "network.listen": "127.0.0.1",
+    "network.mdns": False,
+    "learning.background": False,
+}
+"""What all daemons of a fleet are told first: nobody outside this machine is to find them, and an
+experiment is no guest here that would give way to whatever else runs."""
 
 
 class Fleet:

@@ -317,3 +317,9 @@ def test_many_clients_at_once_are_all_answered(daemon: ServedOperator) -> None:
     for thread in clients:
         thread.join(20)
     assert answers == [PEER] * 20
+
+
+def test_what_the_process_holds_is_told(client: Client) -> None:
+    inside = client.inside()
+    assert inside["tables"] == {"Roster.table": 7}
+    assert {"threads", "tasks", "network_tasks", "objects", "types"} <= inside.keys()

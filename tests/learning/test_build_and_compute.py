@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from gossipd.learning.build import learner_from_config
-from gossipd.learning.compute import NICENESS, give_way
+from gossipd.learning.compute import give_way
 from gossipd.learning.errors import DataError, LearningError
+
+NICENESS = 10
 
 
 def configured(**task: Any) -> tuple[Any, Any]:
@@ -77,7 +79,7 @@ def test_only_the_thread_that_asks_gives_way() -> None:
     before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
     def work() -> None:
-        reached = give_way()
+        reached = give_way(NICENESS)
         seen.append((reached, os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
 
     thread = threading.Thread(target=work)
@@ -92,9 +94,9 @@ def test_where_a_thread_cannot_give_way_it_works_on(monkeypatch: pytest.MonkeyPa
         raise PermissionError
 
     monkeypatch.setattr(os, "setpriority", forbidden)
-    assert not give_way()
+    assert not give_way(NICENESS)
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert not give_way()
+    assert not give_way(NICENESS)
 
 
 def test_the_rooms_light_modules_load_no_torch() -> None:

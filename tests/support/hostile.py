@@ -42,14 +42,14 @@ from support.keys import key_from
 class Outsider:
     """An authenticated peer under the test's control."""
 
-    def __init__(self, name: str, swarm: bytes) -> None:
+    def __init__(self, name: str, swarm: bytes, learner: TorchLearner | None = None) -> None:
         self.seed, self.id, self.signer = key_from(name)
         self.swarm = swarm
         self.membership = b""
         """What it shows, in its Hello and its records."""
         self.incarnation = 1
         self.me = author_key(self.id, self.incarnation)
-        self.learner = digits()
+        self.learner = learner or digits()
         self.layout = self.learner.layout
         self.genesis = self.learner.genesis()
         self.task = digest(
