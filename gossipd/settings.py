@@ -154,6 +154,18 @@ class RoundsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Least seconds from one round to the next; a guess that leaves a laptop usable."""
 
 
+class RankingConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is learnt from use: which peers and models serve this node best."""
+
+    exchange: bool = True
+    """Show others which peers' models have helped this node, and ask for the same."""
+    peers: Literal["rank", "uniform", "round-robin"] = "uniform"
+    """Whom gossip and anti-entropy turn to next: who has helped nodes with such data, anybody, one
+    after the other. In rounds anybody, since all stand on one model."""
+    share_clicks: bool = False
+    """Whether others learn what is chosen here with `gossipd models use` and for which words."""
+
+
 class StorageConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What may be kept."""
 
@@ -183,5 +195,6 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     learning: LearningConfig = LearningConfig()
     gossip: GossipConfig = GossipConfig()
     rounds: RoundsConfig = RoundsConfig()
+    ranking: RankingConfig = RankingConfig()
     storage: StorageConfig = StorageConfig()
     log: LogConfig = LogConfig()

@@ -7,6 +7,8 @@ nothing is said that an outsider could learn from.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec import UNSET
+
 from gossipd.protocol.events import SignedDocument
 from gossipd.protocol.membership import Denial
 from gossipd.protocol.view import SwarmView
@@ -77,7 +79,9 @@ class Door:
         self._view = view
         self._members = view.members
 
-    def hello(self, record: SignedRecord, claim: SignedClaim, *, asked: bool) -> Hello:
+    def hello(
+        self, record: SignedRecord, claim: SignedClaim, *, asked: bool, clicks: bool = False
+    ) -> Hello:
         """What this node says of itself. In a closed swarm, who has not been `asked` first by a
         member says no more than what lets it in: the other may be an outsider."""
         swarm = self._swarm
@@ -92,6 +96,7 @@ class Door:
             claim=claim.envelope if introduce else b"",
             agent=swarm.agent,
             mode=swarm.mode,
+            clicks=clicks or UNSET,
         )
 
     def may_read(self, peer: str, hello: Hello, now: float) -> bool:

@@ -204,6 +204,8 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     mode: Mode | UnsetType = UNSET
     """How the sender learns: those who learn otherwise have nothing to say to each other."""
     held: Held | UnsetType = UNSET
+    clicks: bool | UnsetType = UNSET
+    """Whether the sender may be asked for clicks."""
 
 
 class Refused(Message, frozen=True, kw_only=True, tag="refused"):

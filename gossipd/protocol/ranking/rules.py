@@ -10,12 +10,12 @@ EXPLORATION = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a click counts for. The defaults are a daemon's; `PAPER` is the paper's text."""
+    """What a click counts for. The defaults are a daemon's (`OURS`), `PAPER` the paper's."""
 
     unlike: float = 0.1
-    """F: what a node counts for whatever it chooses, beside its similarity. Departure from the paper
-    (0 or 1): ours, measured by benchmarks/grank.py. With 1, three attackers to each honest node
-    outvote them; with 0, who has chosen nothing yet learns nothing from the others."""
+    """F: what a node counts for whatever it chooses, beside its similarity. Departure from the
+    paper (0 or 1): ours, measured by benchmarks/grank.py. With 1, three attackers to each honest
+    node outvote them; with 0, who has chosen nothing yet learns nothing from the others."""
     one_vote: bool = True
     """Departure from the paper: who chooses an item under one query again adds nothing to it."""
     cap: float | None = 128.0
@@ -25,4 +25,5 @@ class Rules:
     """Departure from the paper: seconds after which a vote counts half; None: never."""
 
 
+OURS = Rules()
 PAPER = Rules(unlike=1.0, one_vote=False, cap=None)
