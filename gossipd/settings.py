@@ -163,7 +163,7 @@ class RankingConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Whom gossip and anti-entropy turn to next: who has helped nodes with such data, anybody, one
     after the other. In rounds anybody, since all stand on one model."""
     share_clicks: bool = False
-    """Whether others learn what is chosen here with `gossipd models use` and for which words."""
+    """Whether others learn what is chosen here with `gossipd rank vote`, and for which words."""
 
 
 class StorageConfig(Struct, frozen=True, forbid_unknown_fields=True):

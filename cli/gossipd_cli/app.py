@@ -11,6 +11,7 @@ from gossipd_cli.commands import (
     members,
     models,
     peers,
+    rank,
     scenario,
     show,
     stream,
@@ -49,6 +50,7 @@ app.add_typer(show.app)
 app.add_typer(peers.app, name="peers")
 app.add_typer(members.app, name="members")
 app.add_typer(models.app, name="models")
+app.add_typer(rank.app, name="rank")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(train.app, name="train")
 app.add_typer(stream.app)

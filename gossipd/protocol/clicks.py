@@ -40,6 +40,7 @@ from gossipd.wire.messages import (
     Hello,
     Refused,
     Response,
+    Role,
     SignedRecord,
     Update,
 )
@@ -54,6 +55,16 @@ FRUITLESS = 3
 may have brought the same in the meantime, but hardly so much of it."""
 MODELS = 4096
 """Models that clicks may name: those of which manifests were seen last."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """What a manifest says of a model, for people to choose by."""
+
+    model: bytes
+    author: str
+    role: Role
+    tags: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -89,7 +100,8 @@ class Clicks:
         self.log = ClickLog()
         self.counts: tuple[int, ...] | None = None
         """Of this node's own labels."""
-        self._models: OrderedDict[bytes, None] = OrderedDict()
+        self.models: OrderedDict[bytes, KnownModel] = OrderedDict()
+        """By item, those seen last at the end."""
         self._forked: set[str] = set()
         self._counted: dict[int, tuple[Click, ...]] = {}
         """The rows that count of those sheets of which not all do."""
@@ -105,6 +117,16 @@ class Clicks:
     def shown(self) -> bool:
         """Whether peers may ask this node."""
         return self._interval is not None
+
+    def status(self) -> dict[str, int]:
+        return {
+            "sheets": len(self.log),
+            "rows": self.log.rows,
+            "counted": self.ranking.rows,
+            "authors": sum(1 for author in self.log.authors() if self.log.sheets_of(author)),
+            "pending": len(self._pending),
+            "sealed": self.log.sheets_of(self._me),
+        }
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -164,12 +186,18 @@ class Clicks:
     def _note_model(self, update: Update) -> None:
         manifest = update.manifest
         item = item_of_model(manifest.model)
-        if item not in self._models:
+        if item not in self.models:
             self.catalogue.put(item, [*manifest.tags, *profile.words_of(manifest.class_counts)])
-        self._models[item] = None
-        self._models.move_to_end(item)
-        while len(self._models) > MODELS:
-            self.catalogue.drop(self._models.popitem(last=False)[0])
+        known = KnownModel(manifest.model, update.author, manifest.role, manifest.tags)
+        self.models[item] = known
+        self.models.move_to_end(item)
+        while len(self.models) > MODELS:
+            self.catalogue.drop(self.models.popitem(last=False)[0])
+
+    def main_question(self) -> str:
+        """The one that this node asks most often."""
+        counts = self.counts
+        return profile.label(counts.index(max(counts))) if counts and sum(counts) else profile.ANY
 
     def question(self) -> str:
         """What this node would ask the ranking now, of itself."""

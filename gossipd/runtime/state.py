@@ -75,6 +75,11 @@ def restore(
         if sealed_head is not None:
             update = documents.open_manifest(sealed_head)
     node.restore(update, records, claims)
+    for known in reversed(store.updates()):
+        sealed_known = store.load_manifest(known)
+        with contextlib.suppress(WireError):
+            if sealed_known is not None:
+                node.clicks.note((documents.open_manifest(sealed_known),))
     sheets: list[tuple[SignedSheet, float]] = []
     for sealed, at in store.sheets():
         with contextlib.suppress(WireError):

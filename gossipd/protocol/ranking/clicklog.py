@@ -145,6 +145,10 @@ class ClickLog:
         if len(self._authors) >= limits.AUTHORS:
             self._authors = {name: one for name, one in self._authors.items() if one.sheets}
 
+    def sheets_of(self, author: str) -> int:
+        known = self._authors.get(author)
+        return len(known.sheets) if known is not None else 0
+
     def authors(self) -> list[str]:
         return list(self._authors)
 
