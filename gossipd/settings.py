@@ -18,6 +18,18 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 Decay = Annotated[float, Meta(ge=0, lt=1)]
 
 
+RELOADED = frozenset(
+    {
+        "guest.min_battery",
+        "guest.train_when",
+        "log.level",
+        "network.allow",
+        "network.peers",
+    }
+)
+"""What a running daemon takes over on SIGHUP or `gossipd config reload`; the rest needs a start."""
+
+
 class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Where to listen and whom to know."""
 
@@ -61,10 +73,15 @@ class SwarmConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class TaskConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What is learnt, and from which part of the data."""
 
-    name: Literal["digits", "idx"] = "digits"
-    """digits: scikit-learn's, built in; idx: the IDX images in the folder `data`."""
+    name: Literal["digits", "idx", "table", "images", "code"] = "digits"
+    """digits: scikit-learn's, built in; idx: the IDX images in the folder `data`; table and images:
+    what the task description `task.json` in the state directory says; code: a class of your own.
+    `gossipd init` writes it."""
     data: str = ""
-    """Folder of IDX files, for the task idx."""
+    """This device's own data: a table (CSV, NPZ, Parquet), or a folder of images or IDX files.
+    Empty: it has none, and carries and uses what others learn."""
+    code: str = ""
+    """FILE.py:CLASS, for the task code: a class derived from gossipd.learning.task.Task."""
     partition: Literal["all", "iid", "dirichlet", "classes"] = "all"
     """How the data is divided among the nodes of an experiment; a device keeps its own whole."""
     alpha: Positive = 0.5
@@ -166,6 +183,20 @@ class RankingConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether others learn what is chosen here with `gossipd rank vote`, and for which words."""
 
 
+class GuestConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Being a good guest on somebody's machine; `gossipd status` says why it does not train."""
+
+    train_when: Literal["always", "plugged", "idle"] = "always"
+    """plugged: not on battery; idle: while others use less than a quarter of the processors."""
+    min_battery: Fraction = 0.3
+    """On battery, training pauses below this charge; a guess. 0: never."""
+    max_upload: Annotated[int, Meta(ge=0, le=10**7)] = 0
+    """Kilobytes (10^3 bytes) a second at which models are given to others; 0: no limit."""
+    max_per_day: Annotated[int, Meta(ge=0, le=10**7)] = 0
+    """Megabytes (10^6 bytes) in both directions; then it talks to nobody until midnight UTC. 0: no
+    limit."""
+
+
 class StorageConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What may be kept."""
 
@@ -196,5 +227,6 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     gossip: GossipConfig = GossipConfig()
     rounds: RoundsConfig = RoundsConfig()
     ranking: RankingConfig = RankingConfig()
+    guest: GuestConfig = GuestConfig()
     storage: StorageConfig = StorageConfig()
     log: LogConfig = LogConfig()

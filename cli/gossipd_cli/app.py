@@ -6,16 +6,24 @@ import typer
 
 from gossipd_cli.commands import (
     bundle,
+    completion,
+    configuration,
     demo,
+    doctor,
+    init,
+    join,
     lifecycle,
     members,
     models,
     peers,
+    predict,
     rank,
     scenario,
     show,
     stream,
+    task,
     train,
+    wait,
 )
 
 app = typer.Typer(
@@ -45,14 +53,22 @@ def gossipd(
         typer.echo(context.get_help())
 
 
+app.add_typer(init.app)
 app.add_typer(lifecycle.app)
+app.add_typer(join.app)
 app.add_typer(show.app)
+app.add_typer(doctor.app)
+app.add_typer(predict.app)
 app.add_typer(peers.app, name="peers")
 app.add_typer(members.app, name="members")
 app.add_typer(models.app, name="models")
 app.add_typer(rank.app, name="rank")
 app.add_typer(bundle.app, name="bundle")
+app.add_typer(task.app, name="task")
 app.add_typer(train.app, name="train")
 app.add_typer(stream.app)
+app.add_typer(wait.app)
+app.add_typer(configuration.app, name="config")
+app.add_typer(completion.app)
 app.add_typer(demo.app)
 app.add_typer(scenario.app, name="scenario")

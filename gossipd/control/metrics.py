@@ -64,6 +64,18 @@ class StatusCollector(Collector):
             values = {role: model[measure] for role, model in models.items() if model}
             yield _gauge(f"model_{measure}", text, ("role",), _by_name(values))
 
+        metrics = [
+            ((role, metric), value)
+            for role, model in models.items()
+            for metric, value in (model.get("held_out") or {}).items()
+        ]
+        yield _gauge(
+            "model_held_out_metric",
+            "What the task measures on local held-out examples: accuracy, or rmse and r2.",
+            ("role", "metric"),
+            metrics,
+        )
+
         yield _counter(
             "updates", "Updates by what became of them.", ("outcome",), _by_name(status["updates"])
         )

@@ -298,6 +298,8 @@ class Clicks:
         before = self.log.arrivals
         gone: list[Held] = []
         for signed in sheets:
+            if signed.author == self._me:
+                continue  # its own past, or what was signed while the question was on its way
             reason = self._stranger(signed.author)
             if reason is None:
                 verdict, went = self.log.take(peer, signed, at)
@@ -319,8 +321,6 @@ class Clicks:
 
     def _stranger(self, author: str) -> str | None:
         """Why nothing of this author is taken."""
-        if author == self._me:
-            return "click-own"
         if author in self._forked:
             return "click-fork"
         if self._view.members.is_revoked(author):

@@ -5,10 +5,12 @@ from typing import Literal
 from msgspec import Struct
 
 from gossipd.protocol.click_events import ClickEvent, ClickOutput
+from gossipd.protocol.membership import Denial
 from gossipd.protocol.round_events import RoundEvent, RoundOutput
 from gossipd.wire.clicks import SignedSheet
 from gossipd.wire.messages import (
     AnyMessage,
+    Enter,
     Request,
     Response,
     SignedClaim,
@@ -18,6 +20,7 @@ from gossipd.wire.messages import (
     SignedRevocation,
     SignedSample,
     Update,
+    Welcome,
 )
 
 SignedDocument = (
@@ -111,6 +114,14 @@ class Requested(Struct, frozen=True):
     token: int
     message: Request
     documents: tuple[SignedDocument, ...] = ()
+
+
+class Entered(Struct, frozen=True):
+    """What the founder's books made of `LetIn`: the membership and the answer, or why not."""
+
+    peer: str
+    token: int
+    verdict: tuple[SignedMembership, Welcome] | Denial
 
 
 class Answered(Struct, frozen=True):
@@ -215,6 +226,7 @@ Event = (
     | DialFailed
     | Disconnected
     | Requested
+    | Entered
     | Answered
     | RequestFailed
     | Misbehaved
@@ -336,6 +348,14 @@ class Forget(Struct, frozen=True):
     peer: str
 
 
+class LetIn(Struct, frozen=True):
+    """Look into the founder's books whether this invitation is good; `Entered` follows."""
+
+    peer: str
+    token: int
+    message: Enter
+
+
 class KeepRevocations(Struct, frozen=True):
     """Everybody who is known to be shut out; to outlive the process before anything follows."""
 
@@ -376,6 +396,7 @@ Output = (
     | Remember
     | RememberAll
     | Forget
+    | LetIn
     | KeepRevocations
     | KeepEvidence
     | Report

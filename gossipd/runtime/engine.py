@@ -18,7 +18,7 @@ from gossipd.protocol.overlay import REFUSED
 from gossipd.runtime.documents import Documents
 from gossipd.runtime.inbound import Inbound
 from gossipd.runtime.outbound import Outbound
-from gossipd.runtime.ports import Clock, SheetKey, Store, StoredSheet
+from gossipd.runtime.ports import Clock, LetIn, SheetKey, Store, StoredSheet
 from gossipd.runtime.round_work import RoundWork
 from gossipd.runtime.waits import Waits
 from gossipd.wire.clicks import SignedSheet
@@ -60,6 +60,7 @@ class Engine:
         waits: Waits,
         report: Callable[[str, dict[str, Any]], None],
         keep_revocations: Callable[[Sequence[bytes]], None],
+        let_in: LetIn,
         log: Log,
         request_timeout: float,
         dial_timeout: float,
@@ -116,6 +117,9 @@ class Engine:
             ),
             events.Forget: lambda o: self._store.forget_peer(o.peer),
             events.KeepRevocations: lambda o: keep_revocations(o.envelopes),
+            events.LetIn: lambda o: self.feed(
+                events.Entered(o.peer, o.token, let_in(o.peer, o.message))
+            ),
             events.KeepEvidence: lambda o: self._store.append_evidence(o.peer, o.first, o.second),
             click_events.SealClicks: self._seal_clicks,
             click_events.KeepSheets: lambda o: self._store.save_sheets(

@@ -4,17 +4,23 @@ The transport's port is `gossipd.network.interface`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gossipd.protocol.membership import Denial
 from gossipd.tensors.layout import Layout
+from gossipd.wire.messages import Enter, SignedMembership, Welcome
 
 Vector = NDArray[np.float32]
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+LetIn = Callable[[str, Enter], tuple[SignedMembership, Welcome] | Denial]
+"""(peer, what it shows) -> its membership, on disk already, and the answer; or why not."""
 
 
 class Clock(Protocol):
@@ -44,6 +50,8 @@ class Evaluation:
     known_loss: float | None = None
     """The same loss when only the classes that this node trains on may be answered: what the gate
     looks at. None where it was not measured."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """What the task measures, for people: "accuracy", or for a regression "rmse" and "r2"."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from gossipd.wire.identifiers import closed_swarm, digest, peer_id_of, public_ke
 from gossipd.wire.messages import (
     VERSION,
     Document,
+    Invitation,
     Manifest,
     Membership,
     Participation,
@@ -27,6 +28,7 @@ from gossipd.wire.messages import (
     Revocation,
     Sample,
     SignedClaim,
+    SignedInvitation,
     SignedMembership,
     SignedParticipation,
     SignedRecord,
@@ -45,6 +47,7 @@ _TYPES: dict[type[Document], str] = {
     Membership: "membership",
     Revocation: "revocation",
     ClickSheet: "clicks",
+    Invitation: "invitation",
 }
 
 _LONGEST: dict[type[Document], int] = {
@@ -56,12 +59,22 @@ _LONGEST: dict[type[Document], int] = {
     Membership: limits.MEMBERSHIP_BYTES,
     Revocation: limits.MEMBERSHIP_BYTES,
     ClickSheet: limits.SHEET_BYTES,
+    Invitation: limits.MEMBERSHIP_BYTES,
 }
 
 D = TypeVar(
-    "D", PeerRecord, StepClaim, Manifest, Sample, Participation, Membership, Revocation, ClickSheet
+    "D",
+    PeerRecord,
+    StepClaim,
+    Manifest,
+    Sample,
+    Participation,
+    Membership,
+    Revocation,
+    ClickSheet,
+    Invitation,
 )
-F = TypeVar("F", Membership, Revocation)
+F = TypeVar("F", Membership, Revocation, Invitation)
 
 
 class Signer(NamedTuple):
@@ -136,6 +149,18 @@ def open_membership(envelope: bytes, swarm: bytes) -> SignedMembership:
 def open_revocation(envelope: bytes, swarm: bytes) -> SignedRevocation:
     founder, revocation = _open_of_founder(envelope, swarm, Revocation)
     return SignedRevocation(founder, revocation, envelope)
+
+
+def open_invitation(envelope: bytes, swarm: bytes) -> SignedInvitation:
+    """As `open_membership`."""
+    founder, invitation = _open_of_founder(envelope, swarm, Invitation)
+    return SignedInvitation(founder, invitation, envelope)
+
+
+def swarm_of_invitation(envelope: bytes) -> bytes:
+    """The closed swarm that an invitation says it is for; nothing is checked yet."""
+    parsed = unpack(envelope, _Envelope, longest=limits.MEMBERSHIP_BYTES)
+    return closed_swarm(parsed.public_key, unpack(parsed.payload, Invitation).nonce)
 
 
 def swarm_of_membership(envelope: bytes) -> bytes:

@@ -34,6 +34,8 @@ ADDRESS_TEXT = 256
 TAGS = 16
 TAG_TEXT = 64
 REASON_TEXT = 512
+ABOUT_TEXT = 128
+"""In which a peer says what it learns."""
 TENSORS = 4096
 """Weight tensors of one model: the length of the declared variances."""
 CLASSES = 4096
@@ -57,6 +59,10 @@ REVOCATIONS = 1024
 REVOCATIONS_PER_MESSAGE = 512
 MEMBER_NAME = 64
 """Longest name that a founder gives a member."""
+INVITATION_USES = 1000
+"""Devices that can enter with one invitation."""
+DESCRIPTION_BYTES = 256 * KIB
+"""Longest description of a task that is handed to who enters: some thousand columns."""
 SAMPLE = 256
 """Peers of one sampled round: far above the papers' 13."""
 BASES_BETWEEN = 8

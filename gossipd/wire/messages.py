@@ -169,6 +169,22 @@ class Revocation(Struct, frozen=True, kw_only=True):
     serial: Counter
 
 
+class Invitation(Struct, frozen=True, array_like=True):
+    """Who can sign with `key` may become a member; signed by the founder. An array: it has to fit
+    into a line that people paste, and a picture (`invitation`)."""
+
+    nonce: Digest
+    key: Digest
+    """Ed25519, made for this invitation alone."""
+    task: Digest
+    description: Digest | None = None
+    """Of the task's description (BLAKE2b-256), which the founder hands out; None: it has none."""
+    not_after: Annotated[int, Meta(ge=0, le=limits.COUNTER)] | None = None
+    """Unix seconds, by the founder's calendar."""
+    uses: Annotated[int, Meta(ge=1, le=limits.INVITATION_USES)] = 1
+    """How many devices may enter with it."""
+
+
 Document = (
     PeerRecord
     | StepClaim
@@ -178,6 +194,7 @@ Document = (
     | Membership
     | Revocation
     | ClickSheet
+    | Invitation
 )
 
 # --- messages ----------------------------------------------------------------------------------
@@ -206,6 +223,8 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     held: Held | UnsetType = UNSET
     clicks: bool | UnsetType = UNSET
     """Whether the sender may be asked for clicks."""
+    about: Annotated[str, Meta(max_length=limits.ABOUT_TEXT)] | UnsetType = UNSET
+    """What the sender learns, for people; where `record` is empty, this is left out too."""
 
 
 class Refused(Message, frozen=True, kw_only=True, tag="refused"):
@@ -305,6 +324,23 @@ class Revocations(Message, frozen=True, kw_only=True, tag="revocations"):
     revocations: Annotated[
         tuple[MembershipBytes, ...], Meta(max_length=limits.REVOCATIONS_PER_MESSAGE)
     ] = ()
+
+
+class Enter(Message, frozen=True, kw_only=True, tag="enter"):
+    """Asks the founder for a membership, in place of a Hello. Answered by Welcome."""
+
+    version: Counter = VERSION
+    invitation: MembershipBytes
+    proof: Annotated[bytes, Meta(min_length=64, max_length=64)]
+    """By the invitation's key, for the sender alone: see `invitation.proof_text`."""
+
+
+class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
+    """The sender of Enter is a member now."""
+
+    membership: MembershipBytes
+    description: Annotated[bytes, Meta(max_length=limits.DESCRIPTION_BYTES)] = b""
+    """The task's, which the invitation names by its hash."""
 
 
 # --- messages of sampled rounds ------------------------------------------------------------------
@@ -413,9 +449,20 @@ Request = (
     | RevocationSync
     | Revocations
     | ClickPull
+    | Enter
 )
 Response = (
-    Hello | Refused | Pong | View | Want | Offer | Goodbye | RoundProof | Revocations | ClickSheets
+    Hello
+    | Refused
+    | Pong
+    | View
+    | Want
+    | Offer
+    | Goodbye
+    | RoundProof
+    | Revocations
+    | ClickSheets
+    | Welcome
 )
 AnyMessage = Request | Response
 
@@ -433,6 +480,12 @@ class SignedMembership(Struct, frozen=True):
 class SignedRevocation(Struct, frozen=True):
     founder: str
     revocation: Revocation
+    envelope: bytes
+
+
+class SignedInvitation(Struct, frozen=True):
+    founder: str
+    invitation: Invitation
     envelope: bytes
 
 

@@ -22,6 +22,7 @@ COMMANDS = [
     "quake",
     "rounds",
     "scale",
+    "transport",
     "variance",
     "w1",
 ]

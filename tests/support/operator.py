@@ -35,7 +35,12 @@ class FakeOperator:
         if self.failure:
             raise self.failure
         address = f"/ip4/192.0.2.7/tcp/4001/p2p/{PEER}"
-        model = {"hash": "ab" * 32, "held_out_loss": 0.25, "held_out_accuracy": 0.9375}
+        model = {
+            "hash": "ab" * 32,
+            "held_out_loss": 0.25,
+            "held_out_accuracy": 0.9375,
+            "held_out": {"accuracy": 0.9375},
+        }
         return {
             "peer_id": PEER,
             "version": "0.1.0",
@@ -58,14 +63,27 @@ class FakeOperator:
             },
             "training": {
                 "paused": self._paused,
+                "why_not": "paused by the operator" if self._paused else None,
                 "steps": 12_340,
                 "cycles": 685,
                 "loss": float("nan"),
                 "examples": 1437,
                 "class_counts": [140, 150],
             },
+            "guest": {
+                "train_when": "always",
+                "plugged": True,
+                "battery": None,
+                "bytes_today": 0,
+                "resting": None,
+            },
             "models": {
-                "base": {"hash": "ef" * 32, "held_out_loss": None, "held_out_accuracy": None},
+                "base": {
+                    "hash": "ef" * 32,
+                    "held_out_loss": None,
+                    "held_out_accuracy": None,
+                    "held_out": {},
+                },
                 "head": model,
                 "serving": model,
             },
@@ -124,6 +142,16 @@ class FakeOperator:
     def choose(self, model: str, query: str) -> dict[str, Any]:
         return {"query": query, "model": model, "shared": False}
 
+    def inside(self) -> dict[str, Any]:
+        return {
+            "threads": 3,
+            "tasks": 9,
+            "network_tasks": 12,
+            "objects": 120_000,
+            "types": {"builtins.tuple": 30_000},
+            "tables": {"Roster.table": 7},
+        }
+
     def peers(self) -> list[dict[str, Any]]:
         return [
             {
@@ -177,6 +205,32 @@ class FakeOperator:
     def issue_membership(self, peer: str, name: str, days: float | None) -> dict[str, Any]:
         self.asked.append(("issue_membership", peer, name, str(days)))
         return {"peer_id": peer, "name": name, "membership": "lQGqbWVt"}
+
+    def invite(self, name: str, days: float | None, uses: int) -> dict[str, Any]:
+        self.asked.append(("invite", name, str(days), str(uses)))
+        return {
+            "line": "gossipd-lAEB",
+            "swarm": "cd" * 32,
+            "task": "ab" * 32,
+            "addresses": [f"/ip4/192.0.2.7/tcp/4001/p2p/{PEER}"],
+            **self.invitations()[0],
+        }
+
+    def invitations(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": "5f3a90c1",
+                "name": "station 4",
+                "state": "open",
+                "uses": 2,
+                "used": [OTHER],
+                "not_after": 1_800_000_000,
+            }
+        ]
+
+    def withdraw_invitation(self, invitation: str) -> dict[str, Any]:
+        self.asked.append(("withdraw_invitation", invitation))
+        return {**self.invitations()[0], "state": "withdrawn"}
 
     def revoke_member(self, peer: str) -> dict[str, Any]:
         self.asked.append(("revoke_member", peer))
@@ -237,6 +291,9 @@ class FakeOperator:
             "updates": 2,
             "refused": {"bad-chunk": 1},
         }
+
+    def reload(self) -> dict[str, Any]:
+        return {"applied": {"log.level": "debug"}, "restart": ["network.port"]}
 
     def stop(self) -> dict[str, Any]:
         self.stopped.set()

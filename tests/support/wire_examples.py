@@ -20,9 +20,11 @@ from gossipd.wire.messages import (
     ClickPull,
     ClickSheets,
     Document,
+    Enter,
     Goodbye,
     Have,
     Hello,
+    Invitation,
     Manifest,
     Membership,
     Offer,
@@ -42,6 +44,7 @@ from gossipd.wire.messages import (
     View,
     ViewSync,
     Want,
+    Welcome,
 )
 
 SWARM, TASK, LAYOUT, MODEL, BASE = (bytes([byte]) * 32 for byte in range(0xA0, 0xA5))
@@ -65,6 +68,10 @@ OF_CLOSED: dict[str, Document] = {
     ),
     "membership-minimal": Membership(nonce=NONCE, member=PEER_ID, serial=0),
     "revocation": Revocation(nonce=NONCE, member=PEER_ID, serial=1_700_000_000_501),
+    "invitation": Invitation(
+        nonce=NONCE, key=bytes(range(32)), task=TASK, description=MODEL, not_after=9, uses=3
+    ),
+    "invitation-minimal": Invitation(nonce=NONCE, key=bytes(range(32)), task=TASK),
 }
 OF_CLOSED["record-member"] = PeerRecord(
     incarnation=3, seq=19, membership=seal(OF_CLOSED["membership"], CLOSED, SIGNER)
@@ -181,6 +188,15 @@ MESSAGES: dict[str, AnyMessage] = {
         claim=ENVELOPES["claim"],
         clicks=True,
     ),
+    "hello-about": Hello(
+        swarm=SWARM,
+        task=TASK,
+        layout=LAYOUT,
+        genesis=MODEL,
+        record=ENVELOPES["record"],
+        claim=ENVELOPES["claim"],
+        about="digits (4,810 parameters)",
+    ),
     "refused": Refused(code="foreign-swarm", reason="this is another swarm"),
     "ping": Ping(est=41, counter=2),
     "ping-minimal": Ping(),
@@ -252,6 +268,9 @@ MESSAGES: dict[str, AnyMessage] = {
     "click-pull-minimal": ClickPull(),
     "click-sheets": ClickSheets(sheets=(ENVELOPES["clicks"],), upto=18, more=True),
     "click-sheets-minimal": ClickSheets(upto=0),
+    "enter": Enter(invitation=ENVELOPES["invitation"], proof=bytes(range(64))),
+    "welcome": Welcome(membership=ENVELOPES["membership"], description=b"{}"),
+    "welcome-minimal": Welcome(membership=ENVELOPES["membership"]),
 }
 
 GOLDEN: dict[str, bytes] = {
