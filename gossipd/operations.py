@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gossipd import __version__
 from gossipd.address import check_address, check_peer_id
@@ -20,6 +20,7 @@ from gossipd.learning.errors import LearningError
 from gossipd.membership import Books, handed_on, row
 from gossipd.protocol import events
 from gossipd.protocol.roster import State
+from gossipd.ranks import chosen, ranked
 from gossipd.reloading import Reloader
 from gossipd.runtime.assembly import Parts
 from gossipd.runtime.bundles import Bundles
@@ -135,6 +136,7 @@ class Operations:
                 "gated": mode.gated,
             },
             "coding": self._coding(),
+            "clicks": node.clicks.status(),
             "refused": dict(node.peers.refused),
             "refused_by_peer": {
                 p.id: dict(p.refused) for p in node.peers.table.values() if p.refused
@@ -228,6 +230,15 @@ class Operations:
         if self._config.mode != Config().mode:
             words += ["--set", f"mode={self._config.mode}"]
         return " ".join([*words, "--peer", _reachable_first(addresses)[0]])
+
+    def rank(self, kind: Literal["peers", "models"], query: str, limit: int) -> Document:
+        return ranked(self._parts.node, kind, query, limit)
+
+    def choose(self, model: str, query: str) -> Document:
+        shared = self._config.ranking.share_clicks
+        event = chosen(self._parts.node, model, query, shared=shared)
+        self._parts.engine.feed(event)
+        return {"query": event.query, "model": model, "shared": shared}
 
     def peers(self) -> list[Document]:
         node = self._parts.node

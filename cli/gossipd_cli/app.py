@@ -17,6 +17,7 @@ from gossipd_cli.commands import (
     models,
     peers,
     predict,
+    rank,
     scenario,
     show,
     stream,
@@ -61,6 +62,7 @@ app.add_typer(predict.app)
 app.add_typer(peers.app, name="peers")
 app.add_typer(members.app, name="members")
 app.add_typer(models.app, name="models")
+app.add_typer(rank.app, name="rank")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(task.app, name="task")
 app.add_typer(train.app, name="train")

@@ -7,7 +7,7 @@ booleans, None, lists and dicts with text keys; hashes are hex text.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 Document = dict[str, Any]
 
@@ -55,6 +55,16 @@ class Operator(Protocol):
         last_error, refused: {reason: count}}]; state: connected | dialing | backing-off | known;
         `round_trip` and `next_dial_in` in seconds, or None.
         """
+        ...
+
+    def rank(self, kind: Literal["peers", "models"], query: str, limit: int) -> Document:
+        """Who, or what, has served nodes like this one best: {query, kind, items: [{peer_id or
+        model, author, role, tags; score, matches, voters, parts: [{peer_id, similarity, terms,
+        items, union, unlike, value, scale, score}]}]}. An empty query: the node's own label."""
+        ...
+
+    def choose(self, model: str, query: str) -> Document:
+        """A model, named by how its hash begins, suits these words: {query, model, shared}."""
         ...
 
     async def add_peer(self, address: str) -> Document:

@@ -85,7 +85,9 @@ class Door:
         self._view = view
         self._members = view.members
 
-    def hello(self, record: SignedRecord, claim: SignedClaim, *, asked: bool) -> Hello:
+    def hello(
+        self, record: SignedRecord, claim: SignedClaim, *, asked: bool, clicks: bool = False
+    ) -> Hello:
         """What this node says of itself. In a closed swarm, who has not been `asked` first by a
         member says no more than what lets it in: the other may be an outsider."""
         swarm = self._swarm
@@ -100,6 +102,7 @@ class Door:
             claim=claim.envelope if introduce else b"",
             agent=swarm.agent,
             mode=swarm.mode,
+            clicks=clicks or UNSET,
             about=swarm.about if introduce and swarm.about else UNSET,
         )
 

@@ -61,7 +61,7 @@ class Members:
         self.own = own
         self._known: dict[str, SignedMembership] = {}
         self._revoked: dict[str, SignedRevocation] = {}
-        self._ahead = 0.0
+        self.ahead = 0.0
         """Unix seconds less seconds of the core's clock."""
         if own is not None:
             self.learn(own)
@@ -78,8 +78,8 @@ class Members:
         return b"" if self.own is None else self.own.envelope
 
     def set_clock(self, wall: float, now: float) -> None:
-        """`wall` is what the machine's calendar says at `now`; only expiry asks for it."""
-        self._ahead = wall - now
+        """`wall` is what the machine's calendar says at `now`."""
+        self.ahead = wall - now
 
     # --- learning --------------------------------------------------------------------------------
 
@@ -144,7 +144,7 @@ class Members:
 
     def _end_of(self, signed: SignedMembership) -> float | None:
         not_after = signed.membership.not_after
-        return None if not_after is None else not_after - self._ahead
+        return None if not_after is None else not_after - self.ahead
 
     # --- the door --------------------------------------------------------------------------------
 

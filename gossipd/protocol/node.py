@@ -11,8 +11,9 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from gossipd.protocol import events, expulsion, gossip, peers, questions
+from gossipd.protocol import clicks, events, expulsion, gossip, peers, questions
 from gossipd.protocol.by_hand import ByHand
+from gossipd.protocol.clicks import Clicks
 from gossipd.protocol.entrance import Entrance
 from gossipd.protocol.events import Answer, Disconnect, Event, Output, Report
 from gossipd.protocol.exchange import Exchange, Terms
@@ -24,7 +25,7 @@ from gossipd.protocol.host import Host
 from gossipd.protocol.membership import Denial, Members
 from gossipd.protocol.overlay import Overlay
 from gossipd.protocol.peers import Peers
-from gossipd.protocol.policy import PeerPolicy, Uniform
+from gossipd.protocol.policy import PeerPolicy, PolicyName, policy_of
 from gossipd.protocol.questions import Questions
 from gossipd.protocol.round_events import Leaving
 from gossipd.protocol.round_settings import RoundSettings
@@ -35,6 +36,7 @@ from gossipd.protocol.view_pulls import ViewPulls
 from gossipd.wire.identifiers import author_key
 from gossipd.wire.lineages import UNHELD
 from gossipd.wire.messages import (
+    ClickPull,
     Enter,
     Goodbye,
     Hello,
@@ -77,12 +79,18 @@ class Setup:
     """This node's own in a closed swarm; None: the swarm is open."""
     revocations: tuple[SignedRevocation, ...] = ()
     """What was known of them when this node last lived."""
+    policy: PolicyName = "uniform"
+    """How a peer is chosen for gossip and anti-entropy."""
+    click_seconds: float | None = None
+    """As in `Clicks`."""
 
 
 class Node:
     """The whole core of a daemon. Not thread-safe: one loop owns it."""
 
-    def __init__(self, setup: Setup, rng: Random, policy: PeerPolicy | None = None) -> None:
+    def __init__(self, setup: Setup, rng: Random, clicks_rng: Random | None = None) -> None:
+        """`clicks_rng`: chance of its own for clicks, so that they leave all else as it would be
+        without them."""
         self.setup = setup
         self.me = author_key(setup.peer_id, setup.incarnation)
         self.members = Members(setup.swarm.id, setup.membership, setup.revocations)
@@ -103,7 +111,11 @@ class Node:
         self._expulsion = Expulsion(self.members, self.peers, self._questions)
         self._entrance = Entrance(setup.peer_id, self.members, self.peers)
         self._twin = TwinWatch(setup.peer_id, setup.incarnation, self.view)
-        host = self._host(rng, policy or Uniform(rng))
+        me, seconds, own = setup.peer_id, setup.click_seconds, clicks_rng or rng
+        self.clicks = Clicks(me, seconds, self.view, self.peers, self._questions, own)
+        # In rounds all stand on one model: there is nothing to choose between peers.
+        policy = "uniform" if setup.rounds else setup.policy
+        host = self._host(rng, policy_of(policy, self.clicks, rng))
         self.rounds = None if setup.rounds is None else Rounds(setup.rounds, host)
         self.mode: Gossip | Rounds = self.rounds or Gossip(setup.gossip, self.view, rng)
         """How this node learns, and what it stands on."""
@@ -147,7 +159,7 @@ class Node:
             ),
             events.Carried: lambda e, now, out: self._way.carried(e.updates, now, out),
         }
-        self._on |= self._way.handlers
+        self._on |= self._way.handlers | self.clicks.handlers
 
     def _host(self, rng: Random, policy: PeerPolicy) -> Host:
         setup = self.setup
@@ -163,6 +175,7 @@ class Node:
             self.exchange,
             self._questions,
             policy,
+            self.clicks,
             rng,
             self._take,
             self._set_claim,
@@ -218,6 +231,7 @@ class Node:
             self.view.add_record(record)
         for claim in claims:
             self.view.add_claim(claim)
+        self.clicks.note(records)
 
     def handle(self, event: Event, now: float) -> list[Output]:
         """What shall be done about `event` at `now` (seconds of a clock that never goes back)."""
@@ -231,17 +245,21 @@ class Node:
         self._set_claim(event.claim)
         self._set_record(event.record)
         self._way.start(now, out)
+        self.clicks.start(now, out)
 
     def _set_record(self, record: SignedRecord) -> None:
         self._record = record
         self._twin.signed(record)
         self.view.add_record(record)
+        self.clicks.note((record,))
 
     def _on_timer(self, event: events.TimerFired, now: float, out: list[Output]) -> None:
         if event.key == peers.DIAL_TIMER:
             self.peers.dial_due(now, out)
         elif event.key == expulsion.TIMER:
             self._expulsion.on_timer(now, out)
+        elif event.key == clicks.TIMER:
+            self.clicks.on_timer(now, out)
         else:
             self._way.on_timer(event.key, now, out)
 
@@ -266,7 +284,8 @@ class Node:
     def _hello(self, *, asked: bool) -> Hello:
         assert self._record is not None, "not started"
         assert self._claim is not None, "not started"
-        hello = self._door.hello(self._record, self._claim, asked=asked)
+        shown = self.clicks.shown
+        hello = self._door.hello(self._record, self._claim, asked=asked, clicks=shown)
         return hello if self.rounds is None else self.rounds.meeting.greeting(hello)
 
     def _meet(self, peer: str, now: float, out: list[Output]) -> None:
@@ -295,6 +314,7 @@ class Node:
         if self.rounds is not None:
             self.rounds.on_disconnected(event.peer, now, out)
         self._view_pulls.disconnected(event.peer, now, out)
+        self.clicks.disconnected(event.peer)
 
     def _on_leaving(self, event: Leaving, now: float, out: list[Output]) -> None:
         """The last words of a node that stops in good order."""
@@ -328,6 +348,8 @@ class Node:
             out.append(Answer(event.token, Pong(unavailable=self.mode.paused)))
         elif isinstance(message, ViewSync):
             out.append(Answer(event.token, self.view.answer(message, event.peer)))
+        elif isinstance(message, ClickPull):
+            self.clicks.answer(event, message, out)
         elif self.members.closed and isinstance(message, RevocationSync):
             out.append(Answer(event.token, self.members.answer(message)))
         elif self.members.closed and isinstance(message, Revocations):
@@ -362,6 +384,7 @@ class Node:
         out: list[Output],
     ) -> None:
         self._take(peer, documents, now, out)
+        self.clicks.introduced(peer, hello)
         if self.peers.admit(peer) and self.rounds is not None:
             self.rounds.meeting.heard(peer, hello)
 
@@ -470,10 +493,12 @@ class Node:
                         view.heard_from(peer, document)
             elif isinstance(document, Update):
                 self._twin.check(document, out)
+                self.clicks.note((document,))
         if self.members.closed:
             news = [r for r in news if not self.members.is_revoked(r.author)]
         if not news:
             return
+        self.clicks.note(news)
         if newcomers and self.rounds is not None:
             self.rounds.on_records(signed.author for signed in newcomers)
         self.peers.note(news, now, out)

@@ -109,7 +109,7 @@ class Inbound:
     async def merge(self, plan: Merge) -> Merged | LearningFailed:
         """Make one model of several and stand on it, if the gate lets it pass."""
         try:
-            update, serving = await self._compute.run(self._merge, plan)
+            update, serving, gain = await self._compute.run(self._merge, plan)
             model = update.manifest.model
             momentum = self._models.momentum is not None
             self._outbound.commit(Pointers(model, model, serving, momentum), update, merged=True)
@@ -121,13 +121,15 @@ class Inbound:
             return LearningFailed("merge", str(error))
         except OSError as error:
             return LearningFailed("merge", f"storage: {error}")
-        return Merged(update)
+        authors = {side.update.author: None for side in plan.sides if side.update is not None}
+        return Merged(update, tuple(authors), gain)
 
-    def _merge(self, plan: Merge) -> tuple[Update, bytes]:
-        """In the compute worker: (the new base's update, content hash of the serving model)."""
+    def _merge(self, plan: Merge) -> tuple[Update, bytes, float | None]:
+        """In the compute worker: (the new base's update, content hash of the serving model, by how
+        much the loss on held-out examples has fallen)."""
         vectors = [self._vector(side.update) for side in plan.sides]
         candidate = self._combine(plan, vectors)
-        evaluation = self._judge(candidate)
+        evaluation, gain = self._judge(candidate)
         if plan.rule == "adopt":
             adopted = plan.sides[0].update
             assert adopted is not None, "nobody adopts the own model"
@@ -145,7 +147,7 @@ class Inbound:
         self._store.save_vector(update.manifest.model, base)
         if self._models.momentum is not None:
             self._store.save_momentum(update.manifest.model, self._models.momentum)
-        return update, self._serving(plan, base)
+        return update, self._serving(plan, base), gain
 
     def _vector(self, update: Update | None) -> Vector:
         """A side's vector; None stands for the own head."""
@@ -186,7 +188,7 @@ class Inbound:
         ]
         return merge_concurrent(self._models.layout, sides, average=self._averaging)
 
-    def _judge(self, candidate: Vector) -> Evaluation:
+    def _judge(self, candidate: Vector) -> tuple[Evaluation, float | None]:
         evaluation = self._learner.held_out(candidate)
         head = self._models.pointers.head
         own = self._outbound.evaluations.get(head)
@@ -196,7 +198,7 @@ class Inbound:
         reason = gate.refusal(evaluation, own, self._learner.guess)
         if reason is not None:
             raise GateRefusedError(reason)
-        return evaluation
+        return evaluation, own.loss - evaluation.loss if evaluation.examples else None
 
     def _serving(self, plan: Merge, base: Vector) -> bytes:
         """The serving model after a merge: islands' serving models are merged by the same rule."""

@@ -227,6 +227,8 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     """In rounds, as in `Pong`: the highest round that the sender can prove..."""
     base: Digest | UnsetType = UNSET
     """... and what it stands on. Who has nothing to learn from either need not ask."""
+    clicks: bool | UnsetType = UNSET
+    """Whether the sender may be asked for clicks."""
     about: Annotated[str, Meta(max_length=limits.ABOUT_TEXT)] | UnsetType = UNSET
     """What the sender learns, for people; where `record` is empty, this is left out too."""
 

@@ -179,6 +179,15 @@ MESSAGES: dict[str, AnyMessage] = {
         claim=ENVELOPES["claim"],
         held=bytes(range(8)),
     ),
+    "hello-clicks": Hello(
+        swarm=SWARM,
+        task=TASK,
+        layout=LAYOUT,
+        genesis=MODEL,
+        record=ENVELOPES["record"],
+        claim=ENVELOPES["claim"],
+        clicks=True,
+    ),
     "hello-rounds": Hello(
         swarm=SWARM,
         task=TASK,

@@ -86,6 +86,7 @@ class Member:
         class_counts: tuple[int, ...] | None = (50, 50),
         max_connections: int = 64,
         membership: bytes = b"",
+        click_seconds: float | None = None,
     ) -> None:
         self.world = world
         self.name = name
@@ -123,6 +124,7 @@ class Member:
                 anti_entropy_seconds=ANTI_ENTROPY_SECONDS,
                 max_connections=max_connections,
                 membership=self.documents.open_membership(membership) if membership else None,
+                click_seconds=click_seconds,
             ),
             Random(f"{world.seed}/{name}"),
         )
