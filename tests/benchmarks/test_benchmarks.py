@@ -21,6 +21,7 @@ COMMANDS = [
     "quake",
     "rounds",
     "scale",
+    "tables",
     "variance",
     "w1",
 ]

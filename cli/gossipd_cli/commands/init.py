@@ -157,7 +157,7 @@ def init(
             task_file=task_file,
         )
         plan = plan_for(data, wishes)
-    done = _made(paths, plan, swarm, found=closed or (plan is not None and not joining))
+    done = make_home(paths, plan, swarm, found=closed or (plan is not None and not joining))
     emit(output_format, done, _text)
     if plan is not None and plan.description is not None and plan.founds:
         say(f"whoever joins needs the task description: {paths.task}")
@@ -170,10 +170,10 @@ def initialise(paths: Paths, data: Path | None, swarm: str | None) -> dict[str, 
         from gossipd.founding import Wishes, plan_for
 
         plan = plan_for(data, Wishes())
-    return _made(paths, plan, swarm, found=plan is not None)
+    return make_home(paths, plan, swarm, found=plan is not None)
 
 
-def _made(paths: Paths, plan: "Plan | None", swarm: str | None, *, found: bool) -> dict[str, Any]:
+def make_home(paths: Paths, plan: "Plan | None", swarm: str | None, *, found: bool) -> dict[str, Any]:
     """Write all of it, or nothing."""
     values = dict(plan.settings) if plan else {}
     if swarm:
