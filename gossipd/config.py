@@ -21,8 +21,10 @@ from gossipd.address import announced, check_address, ip_version, peer_id_of, pe
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.paths import Paths, default_home, home_directory, paths_of
 from gossipd.settings import (
+    RELOADED,
     Config,
     GossipConfig,
+    GuestConfig,
     LearningConfig,
     LogConfig,
     Natural,
@@ -35,8 +37,10 @@ from gossipd.settings import (
 from gossipd.storage.atomic import create, make_private_directory
 
 __all__ = [
+    "RELOADED",
     "Config",
     "GossipConfig",
+    "GuestConfig",
     "LearningConfig",
     "LogConfig",
     "NetworkConfig",
@@ -46,10 +50,14 @@ __all__ = [
     "SwarmConfig",
     "TaskConfig",
     "check_address",
+    "check_text",
+    "convert",
     "default_home",
     "home_directory",
     "load",
+    "origins",
     "paths_of",
+    "values_of",
     "write_initial",
 ]
 
@@ -100,19 +108,58 @@ def load(
     return _assemble({setting.key: _checked(setting) for setting in found})
 
 
-def _from_file(path: Path) -> Iterator[_Setting]:
-    import tomllib
+def origins(
+    home: Path,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Where each key that was set got its value from; the others have their default."""
+    path = home / "config.toml"
+    return {
+        **{setting.key: str(path) for setting in _from_file(path)},
+        **{s.key: s.where for s in _from_environment(os.environ if environ is None else environ)},
+        **{setting.key: "the command line" for setting in _from_command_line(overrides or {})},
+    }
 
+
+def check_text(text: str, path: Path) -> None:
+    """Whether `text` would do as the file `path`; OperatorError "bad-config"."""
+    _assemble({setting.key: _checked(setting) for setting in _from_text(text, path)})
+
+
+def values_of(config: Config) -> dict[str, Any]:
+    """Every dotted key and its value, in the order of the reference."""
+    return {
+        key: getattr(getattr(config, section) if section else config, field)
+        for key in _TYPES
+        for section, _, field in [key.rpartition(".")]
+    }
+
+
+def convert(key: str, text: str) -> Any:
+    """What somebody typed, as the key's type; OperatorError "bad-config"."""
+    return _checked(_Setting(key, key, text, True))
+
+
+def _from_file(path: Path) -> Iterator[_Setting]:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return
-    except tomllib.TOMLDecodeError as error:
-        raise _bad(f"{path} is not TOML: {error}", "mend that line; text needs quotes") from None
     except UnicodeDecodeError as error:
         raise _bad(f"{path} is not UTF-8: {error.reason}", "save it as UTF-8") from None
     except OSError as error:
         raise _bad(f"{path} cannot be read: {error.strerror}", f"check {path}") from None
+    yield from _from_text(text, path)
+
+
+def _from_text(text: str, path: Path) -> Iterator[_Setting]:
+    import tomllib
+
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _bad(f"{path} is not TOML: {error}", "mend that line; text needs quotes") from None
     for name, value in document.items():
         if name not in _SECTIONS:
             yield _Setting(f"{path}: {name}", name, value, False)

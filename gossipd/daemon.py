@@ -8,6 +8,7 @@ Nothing here decides anything.
 import asyncio
 import contextlib
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,39 +19,47 @@ from random import Random
 from typing import Any, ParamSpec, TypeVar
 
 from gossipd.address import announced
-from gossipd.config import Config, Paths, paths_of
+from gossipd.config import Config, Paths, load, paths_of
 from gossipd.control.events import EventLog
 from gossipd.control.logs import LogRing, configure, get_logger
 from gossipd.control.server import serve
 from gossipd.data_files import DataFiles
 from gossipd.errors import ExitCode, OperatorError
+from gossipd.guest import Day, Guest
 from gossipd.identity import Identity, load_or_create
+from gossipd.invitations import Invitations
+from gossipd.joining import complete
 from gossipd.learning.build import learner_from_config
 from gossipd.learning.compute import give_way
 from gossipd.learning.errors import LearningError
 from gossipd.learning.learner import TorchLearner
 from gossipd.membership import Books
+from gossipd.memory import give_back
 from gossipd.network.interface import PortInUse
 from gossipd.network.libp2p_transport import Libp2pTransport
 from gossipd.operations import Operations
 from gossipd.options import options_of
 from gossipd.protocol import events
+from gossipd.protocol.membership import Denial
 from gossipd.protocol.round_events import Leaving
+from gossipd.reloading import Reloader
 from gossipd.runtime import state
 from gossipd.runtime.assembly import Options, Parts, Ports, assemble
 from gossipd.runtime.ports import Clock, Learner
 from gossipd.storage.lock import Lock
 from gossipd.storage.store import DiskStore
+from gossipd.upkeep import Upkeep
 from gossipd.wire.identifiers import digest
+from gossipd.wire.messages import Enter, Refused, SignedMembership, Welcome
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-UPKEEP_SECONDS = 15.0
-"""How often the swarm's state is saved, addresses are looked at and old models are collected."""
-
 FAREWELL_SECONDS = 1.0
 """How long a stopping daemon may take to say so to its peers."""
+
+ENTER_SECONDS = 20.0
+"""How long a start tries to use an invitation that `gossipd join` could not."""
 
 log = get_logger("daemon")
 
@@ -99,13 +108,16 @@ def run(
     on_ready: Callable[[Ready], None] | None = None,
     log_file: Path | None = None,
     clock: Clock | None = None,
+    reload: Callable[[], Config] | None = None,
 ) -> int:
     """Be a daemon until told to stop; the exit code. OperatorError when it cannot start.
 
     `on_ready` is called once everything answers. Logs go to stderr, or to `log_file`, rotating.
-    `clock`: another one than the machine's, for experiments.
+    `clock`: another one than the machine's, for experiments. `reload` gives the settings anew, on
+    SIGHUP or when the operator asks.
     """
-    return asyncio.run(_run(config, home, on_ready, log_file, clock or SystemClock()))
+    read = reload or partial(load, home)
+    return asyncio.run(_run(config, home, on_ready, log_file, clock or SystemClock(), read))
 
 
 async def _run(
@@ -114,16 +126,19 @@ async def _run(
     on_ready: Callable[[Ready], None] | None,
     log_file: Path | None,
     clock: Clock,
+    read: Callable[[], Config],
 ) -> int:
     paths = paths_of(home)
     records = configure(level=config.log.level, format=config.log.format, file=log_file)
     with Lock(paths.lock):
         identity = load_or_create(paths.identity)
+        if await complete(paths, identity, ENTER_SECONDS):
+            log.info("entered the swarm of the invitation")
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        async with _daemon(config, paths, identity, records, clock, stop) as ready:
+        async with _daemon(config, paths, identity, records, clock, stop, read) as ready:
             if on_ready is not None:
                 on_ready(ready)
             await stop.wait()
@@ -139,6 +154,7 @@ async def _daemon(
     records: LogRing,
     clock: Clock,
     stop: asyncio.Event,
+    read: Callable[[], Config],
 ) -> AsyncIterator[Ready]:
     books = Books(paths.members, identity, paths.database)
     swarm = _swarm(config, books)
@@ -158,6 +174,7 @@ async def _daemon(
             report=partial(_report, event_log),
             log=get_logger("runtime"),
             keep_revocations=books.keep_revocations,
+            let_in=partial(_let_in, Invitations(books), clock),
         )
         options = _options(config, learner, swarm, books)
         parts = await compute.run(_assembled, ports, options, paths)
@@ -166,13 +183,30 @@ async def _daemon(
             log.warning("the committed model is damaged or gone; starting from the initial one")
         if parts.restored:
             _report(event_log, "restored", _standing(parts))
+        day = Day(paths.home / "traffic.json", config.guest.max_per_day * 1_000_000)
+        upkeep = Upkeep(parts, store, clock, Guest(config.guest), day, data, event_log)
+        reloader = Reloader(config, read, parts.engine.feed, upkeep)
+        if not sys.stderr.isatty():  # on a terminal that is closed it is the usual end
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.on_signal)
         operations = Operations(
-            config, paths, identity, parts, compute, store, books, clock, stop, data
+            config,
+            paths,
+            identity,
+            parts,
+            compute,
+            store,
+            books,
+            clock,
+            stop,
+            upkeep,
+            reloader,
+            data,
         )
         async with serve(operations, event_log, records, paths.socket):
             await _start(parts, config)
-            _save(parts)
-            upkeep = asyncio.create_task(_upkeep(parts, store, clock, data), name="upkeep")
+            upkeep.save()
+            await asyncio.to_thread(give_back)
+            keeping = asyncio.create_task(upkeep.run(), name="upkeep")
             try:
                 status = operations.status()
                 log.info("ready", peer=identity.peer_id, task=learner.task)
@@ -183,14 +217,25 @@ async def _daemon(
                     parts.transport.port,
                 )
             finally:
-                upkeep.cancel()
-                _save(parts)
+                keeping.cancel()
+                upkeep.save()
                 if parts.node.rounds is not None:
                     await parts.engine.farewell(Leaving(parts.leaving()), FAREWELL_SECONDS)
                 await parts.engine.stop()
     finally:
         await asyncio.to_thread(compute.close)
         store.close()
+
+
+def _let_in(
+    invitations: Invitations, clock: Clock, peer: str, enter: Enter
+) -> tuple[SignedMembership, Welcome] | Denial:
+    try:
+        return invitations.let_in(peer, enter, clock.wall())
+    except OperatorError as error:
+        log.warning("nobody can be let in", code=error.code, error=error.message)
+        refused = Refused(code="busy", reason="the founder cannot write its books: try again later")
+        return Denial("books-unusable", refused)
 
 
 def _learner(config: Config, paths: Paths, identity: Identity) -> TorchLearner:
@@ -226,6 +271,7 @@ def _transport(config: Config, identity: Identity, last_port: int) -> Libp2pTran
         heartbeat_interval=network.heartbeat_interval,
         heartbeat_timeout=network.heartbeat_timeout,
         dial_timeout=network.dial_timeout,
+        max_upload=config.guest.max_upload * 1000.0,
         announce=announced(network.announce),
         last_port=last_port,
     )
@@ -267,27 +313,6 @@ async def _start(parts: Parts, config: Config) -> None:
     for address in config.network.peers:
         peer = address.rsplit("/p2p/", 1)[1]
         parts.engine.feed(events.Discovered(peer, (address,), "operator"))
-
-
-def _save(parts: Parts) -> None:
-    parts.store.save_state(state.snapshot(parts.node, parts.transport.port))
-
-
-async def _upkeep(parts: Parts, store: DiskStore, clock: Clock, data: DataFiles) -> None:
-    addresses = tuple(parts.transport.addresses)
-    while True:
-        await asyncio.sleep(UPKEEP_SECONDS)
-        parts.engine.feed(events.ClockRead(clock.wall()))
-        try:
-            _save(parts)
-            await asyncio.to_thread(store.collect)
-        except OSError as error:
-            log.warning("upkeep failed", error=str(error))
-        has_other_data = await data.look()
-        now = tuple(parts.transport.addresses)
-        if now and (now != addresses or has_other_data):
-            addresses = now
-            parts.engine.feed(events.RecordChanged(parts.record(now)))
 
 
 _QUIET = frozenset({"trained", "merged", "round-started", "aggregated"})

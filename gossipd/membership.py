@@ -17,6 +17,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -252,8 +253,13 @@ class Books:
                 ExitCode.USAGE,
             )
 
-    def _as_founder(self) -> tuple[bytes, bytes]:
-        """(nonce, swarm id), on the founder's device."""
+    def is_void(self, signed: SignedMembership) -> bool:
+        """Whether its member was shut out, and not let in again."""
+        serials = {r.revocation.member: r.revocation.serial for r in self.revoked()}
+        return signed.membership.serial <= serials.get(signed.membership.member, -1)
+
+    def founded(self) -> SignedMembership:
+        """The founder's own membership, on its device."""
         own = self.own()
         if own is None:
             raise OperatorError(
@@ -268,6 +274,11 @@ class Books:
                 f"do it on the device of {own.founder}",
                 ExitCode.IDENTITY,
             )
+        return own
+
+    def _as_founder(self) -> tuple[bytes, bytes]:
+        """(nonce, swarm id), on the founder's device."""
+        own = self.founded()
         return own.membership.nonce, swarm_of(own)
 
     def _serial(self, wall: float) -> int:
@@ -372,6 +383,7 @@ def _swarm_of(sealed: bytes) -> bytes:
     return envelope.swarm_of_membership(sealed)
 
 
+@lru_cache(maxsize=limits.KNOWN_PEERS)
 def _open(sealed: bytes, swarm: bytes) -> SignedMembership:
     return envelope.open_membership(sealed, swarm)
 

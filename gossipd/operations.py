@@ -9,28 +9,29 @@ from typing import Any
 
 from gossipd import __version__
 from gossipd.address import check_address, check_peer_id
+from gossipd.census import census
 from gossipd.config import Config, Paths
 from gossipd.data_files import DataFiles
 from gossipd.errors import ExitCode, OperatorError
+from gossipd.health import Health
 from gossipd.identity import Identity
+from gossipd.invitations import Invitations
+from gossipd.learning.errors import LearningError
 from gossipd.membership import Books, handed_on, row
 from gossipd.protocol import events
 from gossipd.protocol.roster import State
+from gossipd.reloading import Reloader
 from gossipd.runtime.assembly import Parts
 from gossipd.runtime.bundles import Bundles
 from gossipd.runtime.ports import Clock, Compute, Evaluation, StoredModel
 from gossipd.storage import bundles
 from gossipd.storage.store import DiskStore
+from gossipd.upkeep import Upkeep
 from gossipd.wire.errors import WireError
+from gossipd.wire.invitation import open_line
 from gossipd.wire.messages import Update
 
 Document = dict[str, Any]
-
-ALONE_SECONDS = 30.0
-"""How long a daemon may be without peers before `health` says so."""
-
-SOON_SECONDS = 7 * 86_400.0
-"""How long before its end `health` speaks of a membership; ours, time to reach a founder."""
 
 _BUNDLE_HINTS = {
     "not-a-bundle": "give a file that `gossipd bundle export` has written",
@@ -53,6 +54,8 @@ class Operations:
         books: Books,
         clock: Clock,
         stop: asyncio.Event,
+        upkeep: Upkeep,
+        reloader: Reloader,
         data: DataFiles,
     ) -> None:
         self._config = config
@@ -63,12 +66,22 @@ class Operations:
         self._compute = compute
         self._store = store
         self._books = books
+        self._invitations = Invitations(books)
         self._clock = clock
         self._stop = stop
-        self._data = data
         self._bundles = Bundles(parts, compute, clock)
         self._started = time.monotonic()
-        self._alone_since: float | None = self._started
+        self._upkeep = upkeep
+        upkeep.watch = self.health
+        self._reloader = reloader
+        self._health = Health(
+            parts,
+            paths,
+            self._membership,
+            clock,
+            paused=lambda: upkeep.guest.why,
+            stale=lambda: data.problem,
+        )
 
     # --- looking ---------------------------------------------------------------------------------
 
@@ -94,6 +107,7 @@ class Operations:
                 "detail": parts.engine.network_detail,
                 "restarts": counters.get("restarts", 0),
                 "connected": sum(p.state is State.ADMITTED for p in node.peers.table.values()),
+                "inbound": sum(not c.outbound for c in parts.transport.connections()),
                 "known": len(node.peers),
                 "allow": sorted(node.peers.overlay.allowed),
                 "bytes_in": counters.get("bytes_in", 0),
@@ -101,12 +115,14 @@ class Operations:
             },
             "training": {
                 "paused": mode.paused,
+                "why_not": self._upkeep.guest.why,
                 "steps": node.view.steps_of(node.me),
                 "cycles": mode.cycles,
                 "loss": mode.loss,
                 "examples": self._learner.examples,
                 "class_counts": self._learner.class_counts,
             },
+            "guest": self._guest(),
             "round": self._round(),
             "models": {role: self._model(role) for role in ("base", "head", "serving")},
             "updates": {
@@ -126,6 +142,19 @@ class Operations:
             "errors": dict(parts.engine.errors),
             "waiting": self._waiting(),
             "health": self.health(),
+        }
+
+    def inside(self) -> Document:
+        return census(self._parts, self._store)
+
+    def _guest(self) -> Document:
+        guest, day = self._upkeep.guest, self._upkeep.day
+        return {
+            "train_when": guest.settings.train_when,
+            "plugged": guest.power.plugged,
+            "battery": guest.power.level,
+            "bytes_today": day.bytes,
+            "resting": self._upkeep.resting,
         }
 
     def _coding(self) -> Document:
@@ -191,7 +220,6 @@ class Operations:
         addresses = self._parts.transport.addresses
         if not addresses:
             return ""
-        reachable = [a for a in addresses if not a.startswith(("/ip4/127.", "/ip6/::1/"))]
         words = ["gossipd", "start"]
         if self._config.swarm.id and not self._parts.node.members.closed:
             words += ["--swarm", self._config.swarm.id]
@@ -199,7 +227,7 @@ class Operations:
             words += ["--data", "DIR"]
         if self._config.mode != Config().mode:
             words += ["--set", f"mode={self._config.mode}"]
-        return " ".join([*words, "--peer", (reachable or list(addresses))[0]])
+        return " ".join([*words, "--peer", _reachable_first(addresses)[0]])
 
     def peers(self) -> list[Document]:
         node = self._parts.node
@@ -269,64 +297,7 @@ class Operations:
         }
 
     def health(self) -> list[Document]:
-        node, engine = self._parts.node, self._parts.engine
-        found: list[Document] = []
-
-        def warn(code: str, severity: str, text: str, fix: str) -> None:
-            found.append({"code": code, "severity": severity, "text": text, "fix": fix})
-
-        if node.identity_in_use:
-            warn(
-                "identity-in-use",
-                "error",
-                "another daemon signs with this key, or this state is an old copy; nothing is "
-                "published any more",
-                "give one of the two a home of its own, or delete state.db here to begin a new "
-                "incarnation",
-            )
-        if not engine.network_healthy:
-            warn("network-down", "error", engine.network_detail, "it restarts by itself; see logs")
-        if engine.errors.get("storage"):
-            warn(
-                "storage-failing",
-                "error",
-                f"{engine.errors['storage']} writes failed",
-                "make room on the disk or check its permissions",
-            )
-        if self._data.problem is not None:
-            warn(
-                "data-unreadable",
-                "warning",
-                f"{self._data.problem}; training goes on with what was read before",
-                self._data.problem.hint,
-            )
-        if node.mode.last_failure is not None:
-            warn("learning-failed", "warning", node.mode.last_failure, "see `gossipd events`")
-        membership = self._membership()
-        if membership is not None and membership["state"] != "member":
-            warn(
-                f"membership-{membership['state']}",
-                "error",
-                "the other members of this closed swarm turn this device away",
-                "ask the founder for a new membership, then: gossipd members accept FILE",
-            )
-        elif membership is not None and membership["not_after"] is not None:
-            left = membership["not_after"] - self._clock.wall()
-            if left < SOON_SECONDS:
-                warn(
-                    "membership-ends",
-                    "info",
-                    f"the membership of this closed swarm ends in {left / 86_400:.1f} days",
-                    "ask the founder for a new membership, then: gossipd members accept FILE",
-                )
-        now = time.monotonic()
-        if node.peers.admitted():
-            self._alone_since = None
-        else:
-            self._alone_since = self._alone_since or now
-            if now - self._alone_since > ALONE_SECONDS:
-                warn("alone", "warning", "no peer is connected", "gossipd peers add ADDRESS")
-        return found
+        return self._health.look(time.monotonic())
 
     # --- doing -----------------------------------------------------------------------------------
 
@@ -359,8 +330,25 @@ class Operations:
     def issue_membership(self, peer: str, name: str, days: float | None) -> Document:
         return handed_on(self._books.issue(peer, name, days, self._clock.wall()))
 
+    def invite(self, name: str, days: float | None, uses: int) -> Document:
+        swarm = self._parts.node.setup.swarm
+        addresses = _reachable_first(self._parts.transport.addresses)
+        if not self._parts.node.members.closed:
+            places = [address.rpartition("/p2p/")[0] for address in addresses]
+            line = open_line(swarm.id, swarm.task, self._identity.peer_id, places)
+            return {"line": line, "swarm": swarm.id.hex(), "task": swarm.task.hex()}
+        return self._invitations.make(
+            addresses, swarm.task, name=name, days=days, uses=uses, wall=self._clock.wall()
+        )
+
+    def invitations(self) -> list[Document]:
+        return self._invitations.rows(self._clock.wall())
+
+    def withdraw_invitation(self, invitation: str) -> Document:
+        return self._invitations.withdraw(invitation, self._clock.wall())
+
     def revoke_member(self, peer: str) -> Document:
-        signed = self._books.revoke(peer, self._clock.wall())
+        signed = self._invitations.shut_out(peer, self._clock.wall())
         self._parts.engine.feed(events.MemberRevoked(signed))
         return {"peer_id": peer, "serial": signed.revocation.serial}
 
@@ -389,7 +377,10 @@ class Operations:
                 return "test set", tested
             return "held out here", self._learner.held_out(vector)
 
-        on, result = await self._compute.run(measured)
+        try:
+            on, result = await self._compute.run(measured)
+        except LearningError as error:
+            raise OperatorError("data", str(error), error.hint) from None
         return {
             "hash": model.hex(),
             "loss": result.loss,
@@ -440,13 +431,26 @@ class Operations:
         return found[0]
 
     def pause(self) -> Document:
-        self._parts.engine.feed(events.SetPaused(True))
+        self._by_operator(True)
         return {"paused": True}
 
     def resume(self) -> Document:
-        self._parts.engine.feed(events.SetPaused(False))
-        return {"paused": False}
+        self._by_operator(False)
+        return {"paused": self._parts.node.mode.paused}
+
+    def _by_operator(self, paused: bool) -> None:
+        guest = self._upkeep.guest
+        guest.by_operator = paused
+        self._upkeep.obey(guest.why)
+
+    def reload(self) -> Document:
+        return self._reloader.reload()
 
     def stop(self) -> Document:
         self._stop.set()
         return {"pid": os.getpid()}
+
+
+def _reachable_first(addresses: Sequence[str]) -> list[str]:
+    """Those that other machines can dial come before this machine's own."""
+    return sorted(addresses, key=lambda a: a.startswith(("/ip4/127.", "/ip6/::1/")))

@@ -18,6 +18,18 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 Decay = Annotated[float, Meta(ge=0, lt=1)]
 
 
+RELOADED = frozenset(
+    {
+        "guest.min_battery",
+        "guest.train_when",
+        "log.level",
+        "network.allow",
+        "network.peers",
+    }
+)
+"""What a running daemon takes over on SIGHUP or `gossipd config reload`; the rest needs a start."""
+
+
 class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Where to listen and whom to know."""
 
@@ -159,6 +171,20 @@ class RoundsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Least seconds from one round to the next; a guess that leaves a laptop usable."""
 
 
+class GuestConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Being a good guest on somebody's machine; `gossipd status` says why it does not train."""
+
+    train_when: Literal["always", "plugged", "idle"] = "always"
+    """plugged: not on battery; idle: while others use less than a quarter of the processors."""
+    min_battery: Fraction = 0.3
+    """On battery, training pauses below this charge; a guess. 0: never."""
+    max_upload: Annotated[int, Meta(ge=0, le=10**7)] = 0
+    """Kilobytes (10^3 bytes) a second at which models are given to others; 0: no limit."""
+    max_per_day: Annotated[int, Meta(ge=0, le=10**7)] = 0
+    """Megabytes (10^6 bytes) in both directions; then it talks to nobody until midnight UTC. 0: no
+    limit."""
+
+
 class StorageConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What may be kept."""
 
@@ -188,5 +214,6 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     learning: LearningConfig = LearningConfig()
     gossip: GossipConfig = GossipConfig()
     rounds: RoundsConfig = RoundsConfig()
+    guest: GuestConfig = GuestConfig()
     storage: StorageConfig = StorageConfig()
     log: LogConfig = LogConfig()

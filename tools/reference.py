@@ -19,6 +19,10 @@ Everything has a default: `gossipd start` needs no configuration. What differs s
 `config.toml` in the state directory (`$GOSSIPD_HOME`), in an environment variable
 `GOSSIPD_<SECTION>_<KEY>`, or on the command line as `--set SECTION.KEY=VALUE`; the later one wins.
 A mistake is answered with its place, the value, the reason and the fix, and exit code 5.
+
+`gossipd config get|set|validate|paths` shows and changes them. On SIGHUP, or
+`gossipd config reload`, a running daemon reads them again: what is marked below as taken over
+holds at once, the rest from its next start on.
 """
 
 
@@ -53,12 +57,20 @@ def _rows(node: ast.ClassDef, only: str | None = None) -> list[tuple[str, str, s
         text = ""
         if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
             text = _joined(str(after.value.value))
+        text += _reloaded(node, field.target.id)
         default = ast.unparse(field.value) if field.value is not None else ""
         choices = ast.unparse(field.annotation)
         if choices.startswith("Literal["):
             text = f"One of {choices[8:-1]}. {text}"
         rows.append((field.target.id, default, text))
     return rows
+
+
+def _reloaded(section: ast.ClassDef, field: str) -> str:
+    from gossipd.settings import RELOADED
+
+    key = f"{section.name.removesuffix('Config').lower()}.{field}"
+    return " Taken over by a running daemon." if key in RELOADED else ""
 
 
 def _table(rows: list[tuple[str, str, str]]) -> str:

@@ -6,8 +6,12 @@ import typer
 
 from gossipd_cli.commands import (
     bundle,
+    completion,
+    configuration,
     demo,
+    doctor,
     init,
+    join,
     lifecycle,
     members,
     models,
@@ -18,6 +22,7 @@ from gossipd_cli.commands import (
     stream,
     task,
     train,
+    wait,
 )
 
 app = typer.Typer(
@@ -49,7 +54,9 @@ def gossipd(
 
 app.add_typer(init.app)
 app.add_typer(lifecycle.app)
+app.add_typer(join.app)
 app.add_typer(show.app)
+app.add_typer(doctor.app)
 app.add_typer(predict.app)
 app.add_typer(peers.app, name="peers")
 app.add_typer(members.app, name="members")
@@ -58,5 +65,8 @@ app.add_typer(bundle.app, name="bundle")
 app.add_typer(task.app, name="task")
 app.add_typer(train.app, name="train")
 app.add_typer(stream.app)
+app.add_typer(wait.app)
+app.add_typer(configuration.app, name="config")
+app.add_typer(completion.app)
 app.add_typer(demo.app)
 app.add_typer(scenario.app, name="scenario")

@@ -24,6 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line. Returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     quick.install()
+    if "_GOSSIPD_COMPLETE" in os.environ:  # the shell asks: typer answers in its own ways
+        from typer.completion import completion_init  # type: ignore[attr-defined]
+
+        completion_init()
     try:
         code = get_command(app).main(arguments, prog_name="gossipd", standalone_mode=False)
         sys.stdout.flush()

@@ -41,6 +41,7 @@ def status(data: Document) -> str:
             "training",
             _joined(
                 "paused" if training["paused"] else "on",
+                training.get("why_not") or "",
                 f"{training['steps']:,} steps",
                 f"{training['cycles']:,} cycles",
                 f"loss {measure(training['loss'])}",
@@ -50,6 +51,8 @@ def status(data: Document) -> str:
     ]
     if data.get("membership"):
         rows.insert(3, ("swarm", _membership(data["membership"])))
+    if data.get("guest") and data["guest"]["resting"]:
+        rows.append(("resting", data["guest"]["resting"]))
     if data["round"]:
         rows.append(("round", _round(data["round"], data["peer_id"])))
     rows += [
@@ -115,6 +118,34 @@ def members(data: list[Document]) -> str:
     )
 
 
+def invitations(data: list[Document]) -> str:
+    """A line for each that was made here."""
+    if not data:
+        return "no invitations; `gossipd invite` makes one"
+    return table(
+        ("ID", "NAME", "STATE", ">USED", "GOOD UNTIL"),
+        [
+            (
+                row["id"],
+                row["name"] or "-",
+                row["state"],
+                f"{len(row['used'])} of {row['uses']}",
+                moment(row["not_after"]) if row["not_after"] else "-",
+            )
+            for row in printable(data)
+        ],
+    )
+
+
+def invitation(data: Document) -> str:
+    """What is to be known about a line before it is handed on."""
+    if "id" not in data:
+        return "on the other device (this swarm is open):"
+    until = f"until {moment(data['not_after'])}" if data["not_after"] else "until it is withdrawn"
+    devices = "one device" if data["uses"] == 1 else f"{data['uses']} devices"
+    return f"invitation {data['id']}, for {devices}, {until}; on the other device:"
+
+
 def models(data: list[Document], others: int | None = None) -> str:
     """Those with a role, then the newest `others` of the rest (None: all)."""
     if not data:
@@ -171,6 +202,27 @@ def health(data: Document) -> str:
 def warning(row: Document) -> str:
     code = style(f"{row['severity']}[{row['code']}]", "31" if row["severity"] == "error" else "33")
     return f"{code}: {row['text']}" + (f" ({row['fix']})" if row["fix"] else "")
+
+
+_VERDICTS = {"ok": "32", "warning": "33", "error": "31", "skipped": "2"}
+
+
+def doctor(data: Document) -> str:
+    """A line for each check, and under it how to mend what is wrong; then what it comes to."""
+    lines = []
+    for row in printable(data["findings"]):
+        verdict = style(f"{row['verdict']:<8}", _VERDICTS[row["verdict"]])
+        code = f"[{row['code']}] " if row["code"] else ""
+        lines.append(f"{verdict}{row['check']:<14}{code}{row['evidence']}{_subject(row)}")
+        if row["fix"]:
+            lines.append(f"{'':22}fix: {row['fix']}")
+    counts = data["summary"]
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    return "\n".join([*lines, f"the daemon is {data['daemon']}; {told}"])
+
+
+def _subject(row: Document) -> str:
+    return f" ({_ending(row['subject'])})" if row["subject"] else ""
 
 
 def fields(data: Document) -> str:

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gossipd.control.events import EventLog
-from gossipd.control.logs import LogRing, get_logger
+from gossipd.control.logs import LogRing, get_logger, levels, set_level
 from gossipd.control.metrics import Metrics
 from gossipd.control.operator import Operator
 from gossipd.errors import ExitCode, OperatorError
@@ -68,6 +68,14 @@ class Issue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     days: float | None = None
 
 
+class Invite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /v1/invitations"""
+
+    name: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    days: float | None = None
+    uses: int = 1
+
+
 class Accept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST /v1/membership"""
 
@@ -103,6 +111,14 @@ class LogQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
     newest: bool = False
     level: Literal["debug", "info", "warning", "error"] = "debug"
+    room: Annotated[str, msgspec.Meta(max_length=64)] = ""
+
+
+class LogLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """PUT /v1/logs/levels"""
+
+    room: Literal["all", "control", "daemon", "learning", "network", "runtime", "storage"]
+    level: Literal["debug", "info", "warning", "error", "default"]
 
 
 class EventQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -128,6 +144,7 @@ class Api:
         """The ASGI application."""
         table: list[tuple[str, str, Endpoint]] = [
             ("GET", "/v1/status", self.status),
+            ("GET", "/v1/inside", self.inside),
             ("GET", "/v1/peers", self.peers),
             ("POST", "/v1/peers", self.add_peer),
             ("DELETE", "/v1/peers/{peer}", self.remove_peer),
@@ -136,6 +153,9 @@ class Api:
             ("POST", "/v1/members", self.issue),
             ("DELETE", "/v1/members/{peer}", self.revoke),
             ("POST", "/v1/membership", self.accept),
+            ("GET", "/v1/invitations", self.invitations),
+            ("POST", "/v1/invitations", self.invite),
+            ("DELETE", "/v1/invitations/{invitation}", self.withdraw),
             ("GET", "/v1/models", self.models),
             ("POST", "/v1/models/export", self.export),
             ("POST", "/v1/bundle/export", self.export_bundle),
@@ -145,7 +165,10 @@ class Api:
             ("POST", "/v1/train/pause", self.pause),
             ("POST", "/v1/train/resume", self.resume),
             ("POST", "/v1/stop", self.stop),
+            ("POST", "/v1/reload", self.reload),
             ("GET", "/v1/logs", self.logs),
+            ("GET", "/v1/logs/levels", self.log_levels),
+            ("PUT", "/v1/logs/levels", self.set_log_level),
             ("GET", "/events", self.events),
             ("GET", "/health", self.health),
             ("GET", "/metrics", self.metrics),
@@ -166,6 +189,9 @@ class Api:
 
     async def status(self, request: Request) -> Any:
         return self._operator.status()
+
+    async def inside(self, request: Request) -> Any:
+        return self._operator.inside()
 
     async def peers(self, request: Request) -> Any:
         return self._operator.peers()
@@ -190,6 +216,16 @@ class Api:
 
     async def revoke(self, request: Request) -> Any:
         return self._operator.revoke_member(request.path_params["peer"])
+
+    async def invitations(self, request: Request) -> Any:
+        return self._operator.invitations()
+
+    async def invite(self, request: Request) -> Any:
+        asked = await _body(request, Invite)
+        return self._operator.invite(asked.name, asked.days, asked.uses)
+
+    async def withdraw(self, request: Request) -> Any:
+        return self._operator.withdraw_invitation(request.path_params["invitation"])
 
     async def accept(self, request: Request) -> Any:
         asked = await _body(request, Accept)
@@ -225,10 +261,30 @@ class Api:
     async def stop(self, request: Request) -> Any:
         return self._operator.stop()
 
+    async def reload(self, request: Request) -> Any:
+        return self._operator.reload()
+
+    async def log_levels(self, request: Request) -> Any:
+        return levels()
+
+    async def set_log_level(self, request: Request) -> Any:
+        asked = await _body(request, LogLevel)
+        if asked.room == "all" and asked.level == "default":
+            raise OperatorError(
+                "bad-request",
+                "all has no default to go back to",
+                "give debug, info, warning or error",
+                ExitCode.USAGE,
+            )
+        set_level(asked.room, asked.level)
+        return levels()
+
     async def logs(self, request: Request) -> Any:
         asked = _query(request, LogQuery)
         since = asked.since if asked.run in ("", self._records.run) else 0
-        batch = self._records.since(since, asked.limit, level=asked.level, newest=asked.newest)
+        batch = self._records.since(
+            since, asked.limit, level=asked.level, newest=asked.newest, room=asked.room
+        )
         return {
             "run": self._records.run,
             "records": batch.rows,

@@ -42,6 +42,10 @@ class Client:
     def status(self) -> Document:
         return self._document("GET", "/v1/status")
 
+    def inside(self) -> Document:
+        """How much the daemon holds of what: threads, tasks, objects, the entries of its tables."""
+        return self._document("GET", "/v1/inside")
+
     def peers(self) -> list[Document]:
         return self._documents("GET", "/v1/peers")
 
@@ -61,6 +65,16 @@ class Client:
     def issue_membership(self, peer: str, name: str, days: float | None) -> Document:
         body = {"peer": peer, "name": name, "days": days}
         return self._document("POST", "/v1/members", body=body)
+
+    def invite(self, name: str = "", days: float | None = None, uses: int = 1) -> Document:
+        body = {"name": name, "days": days, "uses": uses}
+        return self._document("POST", "/v1/invitations", body=body)
+
+    def invitations(self) -> list[Document]:
+        return self._documents("GET", "/v1/invitations")
+
+    def withdraw_invitation(self, invitation: str) -> Document:
+        return self._document("DELETE", f"/v1/invitations/{quote(invitation, safe='')}")
 
     def revoke_member(self, peer: str) -> Document:
         return self._document("DELETE", f"/v1/members/{quote(peer, safe='')}")
@@ -100,6 +114,17 @@ class Client:
     def resume(self) -> Document:
         return self._document("POST", "/v1/train/resume")
 
+    def reload(self) -> Document:
+        """Have it read its settings again."""
+        return self._document("POST", "/v1/reload")
+
+    def log_levels(self) -> Document:
+        return self._document("GET", "/v1/logs/levels")
+
+    def set_log_level(self, room: str, level: str) -> Document:
+        """Of one room, or of "all"; the levels that hold now."""
+        return self._document("PUT", "/v1/logs/levels", body={"room": room, "level": level})
+
     def stop(self) -> Document:
         return self._document("POST", "/v1/stop")
 
@@ -117,6 +142,7 @@ class Client:
         *,
         run: str = "",
         level: str = "debug",
+        room: str = "",
         limit: int = 1000,
         newest: bool = False,
     ) -> Document:
@@ -124,7 +150,14 @@ class Client:
         return self._document(
             "GET",
             "/v1/logs",
-            query={"since": since, "run": run, "level": level, "limit": limit, "newest": newest},
+            query={
+                "since": since,
+                "run": run,
+                "level": level,
+                "room": room,
+                "limit": limit,
+                "newest": newest,
+            },
         )
 
     def events(

@@ -35,6 +35,8 @@ _SECRET = re.compile(r"secret|private|password|token|passphrase", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _OURS = "gossipd"
 _HANDLERS = ("gossipd-stream", "gossipd-ring")
+ROOMS = ("control", "daemon", "learning", "network", "runtime", "storage")
+"""Whose levels can be set."""
 
 
 def _to_stdlib(logger: Any, method: str, event_dict: MutableMapping[str, Any]) -> Mapping[str, Any]:
@@ -105,6 +107,28 @@ def configure(
     return ring
 
 
+def set_level(room: str, level: str) -> None:
+    """From now on hear `room` from this level on; "all": every room of ours, whatever was set.
+
+    `level` is one of LEVELS, or "default": what "all" has.
+    """
+    if room == "all":
+        for other in ROOMS:
+            logging.getLogger(f"{_OURS}.{other}").setLevel(logging.NOTSET)
+        logging.getLogger(_OURS).setLevel(level.upper())
+        return
+    number = logging.NOTSET if level == "default" else getattr(logging, level.upper())
+    logging.getLogger(f"{_OURS}.{room}").setLevel(number)
+
+
+def levels() -> dict[str, str]:
+    """The level of each room, and of "all"."""
+    found = {"all": _level(logging.getLogger(_OURS).level)}
+    for room in ROOMS:
+        found[room] = _level(logging.getLogger(f"{_OURS}.{room}").getEffectiveLevel())
+    return found
+
+
 class LogRing(logging.Handler):
     """The newest records, for `gossipd logs`. Written by any thread, read on the loop."""
 
@@ -121,11 +145,23 @@ class LogRing(logging.Handler):
         self._ring.append(row_of(record))
 
     def since(
-        self, seq: int, limit: int = 1000, *, level: str = "debug", newest: bool = False
+        self,
+        seq: int,
+        limit: int = 1000,
+        *,
+        level: str = "debug",
+        newest: bool = False,
+        room: str = "",
     ) -> Batch:
-        """At most `limit` records after `seq`, of this level or above."""
+        """At most `limit` records after `seq`, of this level or above; of one room, if named."""
         loud = LEVELS[LEVELS.index(level) :]
-        return self._ring.since(seq, limit, newest=newest, keep=lambda row: row["level"] in loud)
+
+        def keep(row: Row) -> bool:
+            return row["level"] in loud and (
+                not room or row["room"] == room or row["room"].startswith(f"{room}.")
+            )
+
+        return self._ring.since(seq, limit, newest=newest, keep=keep)
 
 
 def row_of(record: logging.LogRecord) -> Row:

@@ -20,9 +20,10 @@ class Operator(Protocol):
 
         {peer_id, version, pid, uptime, home, mode, author, swarm, membership, task,
         addresses: [text], join,
-        network: {healthy, detail, restarts, connected, known, allow: [peer id], bytes_in,
+        network: {healthy, detail, restarts, connected, inbound, known, allow: [peer id], bytes_in,
         bytes_out},
-        training: {paused, steps, cycles, loss, examples, class_counts},
+        training: {paused, why_not, steps, cycles, loss, examples, class_counts},
+        guest: {train_when, plugged, battery, bytes_today, resting},
         models: {base | head | serving: {hash, held_out_loss, held_out_accuracy, held_out: {metric:
         value}}},
         updates: {offered, fetched, merged, adopted, redundant, refused},
@@ -31,10 +32,21 @@ class Operator(Protocol):
 
         `membership` is None in an open swarm, else as a row of `members()` and {founded_by, known,
         revoked};
+        `why_not` and `resting`: in words why it does not train, or talks to nobody, or None;
+        `battery` 0 to 1, or None;
         `author` is its key in lineages; `uptime` in seconds; `seconds` is how long a wait lasts,
         `deadline` how long it may go on;
         `join` is the line that another machine types; a measure that does not exist yet is None.
         What else a daemon shows (more counters) may stand beside these.
+        """
+        ...
+
+    def inside(self) -> Document:
+        """What the process holds, for who looks for a leak:
+
+        {threads, tasks, network_tasks, objects, types: {name: count}, tables: {name: entries}}
+
+        The names are those of this version's code.
         """
         ...
 
@@ -71,6 +83,22 @@ class Operator(Protocol):
         """Let a peer in: {peer_id, name, serial, not_after, founder, swarm, membership}."""
         ...
 
+    def invite(self, name: str, days: float | None, uses: int) -> Document:
+        """A line with which `uses` devices can enter within `days` (None: until it is withdrawn):
+        {line, swarm, task, addresses, id, name, state, uses, used, not_after}. In an open swarm
+        anybody can, at any time: {line, swarm, task}.
+        """
+        ...
+
+    def invitations(self) -> list[Document]:
+        """[{id, name, state, uses, used: [peer id], not_after}]; state: open | used-up | expired |
+        withdrawn."""
+        ...
+
+    def withdraw_invitation(self, invitation: str) -> Document:
+        """Let nobody in with it any more; by its id. Answers as a row of `invitations()`."""
+        ...
+
     def revoke_member(self, peer: str) -> Document:
         """Shut a member out, here and wherever it is heard of. Answers {peer_id, serial}."""
         ...
@@ -101,7 +129,7 @@ class Operator(Protocol):
         ...
 
     def resume(self) -> Document:
-        """Train again. Answers {paused: false}."""
+        """Train again, unless something else is against it. Answers {paused}."""
         ...
 
     async def export(self, model: str, path: str) -> Document:
@@ -128,6 +156,11 @@ class Operator(Protocol):
         and `created` as the file says, None where that part is damaged; `taken` and `known` count
         signed documents, `updates` those of the taken that are models.
         """
+        ...
+
+    def reload(self) -> Document:
+        """Read the settings again: {applied: {key: value}, restart: [key]}; the latter hold from
+        the next start on. With a mistake in them nothing changes."""
         ...
 
     def stop(self) -> Document:

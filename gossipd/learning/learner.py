@@ -6,7 +6,7 @@ number of threads.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -64,7 +64,7 @@ class TorchLearner:
 
         self._asked = Descent(lr, momentum, weight_decay, batch_size)
         self._files = Watch(task.files())
-        self._load()
+        testing = self._load()
 
         self._model = self._draw(task.seed)
         self._genesis = (
@@ -72,16 +72,16 @@ class TorchLearner:
             if task.portable_genesis
             else self._model.vector()
         )
-        self._try_model()
+        self._try_model((self._training, testing))
 
-    def _load(self) -> None:
-        """Read the data. LearningError leaves everything as it was."""
+    def _load(self) -> Examples:
+        """Read the data; the test set is returned. LearningError leaves everything as it was."""
         task = self._task
         inputs, targets = _checked(task, task.train_data(self._shard))
-        testing = _checked(task, task.test_data())
+        testing = self._testing()
         labels = None if task.classes is None else targets.numpy()
         training, held = hold_out(len(targets), labels, task.seed)
-        self._testing = testing
+        self._tests: Examples | None = None if len(testing[1]) else testing
         self._training = inputs[training], targets[training]
         self._held_out = inputs[held], targets[held]
         asked = self._asked.batch_size
@@ -91,6 +91,7 @@ class TorchLearner:
         self._epochs: tuple[int, int] | None = None
         self._known = self._known_classes()
         self._guess_loss = self._guess()
+        return testing
 
     def refresh(self) -> bool | LearningError:
         """Read the data again if its files have changed and an epoch has ended since they were
@@ -192,7 +193,8 @@ class TorchLearner:
         return replace(self._judge(output, targets), known_loss=self._known_loss(output, targets))
 
     def test(self, vector: Vector) -> Evaluation:
-        inputs, targets = self._testing
+        """On the test set. DataError when it cannot be read any more."""
+        inputs, targets = self._test_set()
         if not len(targets):
             return Evaluation(self._guess_loss, None, 0)
         return self._judge(self._output(vector, inputs), targets)
@@ -200,6 +202,16 @@ class TorchLearner:
     def metrics(self, vector: Vector) -> dict[str, float]:
         """All of the task's metrics on the test set; empty where there is none."""
         return dict(self.test(vector).metrics)
+
+    def _test_set(self) -> Examples:
+        """Read, and checked, with the other data, and kept from its first use on: most nodes never
+        use it, and of ten thousand images it takes 31 MB."""
+        if self._tests is None:
+            self._tests = self._testing()
+        return self._tests
+
+    def _testing(self) -> Examples:
+        return _checked(self._task, self._task.test_data())
 
     def _draw(self, seed: int) -> FlatModule:
         with torch.random.fork_rng(devices=[]):
@@ -244,9 +256,9 @@ class TorchLearner:
         count = self._task.classes if self._known is None else len(self._known)
         return float(self._task.loss(torch.zeros(count, count), torch.arange(count)))
 
-    def _try_model(self) -> None:
+    def _try_model(self, data: Sequence[Examples]) -> None:
         """The model takes the inputs and, for a classification, returns one logit per class."""
-        sample = next((x[:2] for x, y in (self._training, self._testing) if len(y)), None)
+        sample = next((x[:2] for x, y in data if len(y)), None)
         if sample is None or self._task.classes is None:
             return
         shape = tuple(self._output(self._genesis, sample).shape)

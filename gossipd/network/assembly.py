@@ -37,6 +37,7 @@ class Settings:
     heartbeat_interval: float
     heartbeat_timeout: float
     dial_timeout: float
+    max_upload: float = 0.0
 
 
 def peer_id(seed: bytes) -> str:

@@ -27,6 +27,7 @@ from gossipd.network.rpc import ProtocolViolation
 from gossipd.network.sockets import socket_of
 from gossipd.network.streams import Inbound, open_pipe
 from gossipd.network.swarm import Gate, close
+from gossipd.network.upload import Upload
 from gossipd.wire.identifiers import public_key_of
 
 DISCONNECT_SECONDS = 2.0
@@ -86,6 +87,7 @@ class Host:
                 self._handlers,
                 self.counters,
                 self._settings.heartbeat_timeout,
+                Upload(self._settings.max_upload),
                 self._link,
                 self._refuse,
                 self._abort,
@@ -178,9 +180,15 @@ class Host:
         return await self._kept(peer).request(payload, timeout)
 
     async def fetch(
-        self, peer: str, key: bytes, buffer: memoryview, offset: int, progress_timeout: float
+        self,
+        peer: str,
+        key: bytes,
+        buffer: memoryview,
+        offset: int,
+        progress_timeout: float,
+        end: int | None = None,
     ) -> None:
-        await self._kept(peer).fetch(key, buffer, offset, progress_timeout)
+        await self._kept(peer).fetch(key, buffer, offset, progress_timeout, end)
 
     def connections(self) -> Sequence[Connection]:
         """May be called from another thread."""

@@ -9,6 +9,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gossipd.wire.framing import encode_message
+from gossipd.wire.messages import Refused
+
 
 class NetworkError(Exception):
     """Talking to a peer failed. `reason` is a stable token that names a counter."""
@@ -85,6 +88,25 @@ class Handlers:
     """(healthy, detail): the network thread stopped ("restarting in 2 s: …") or is up again."""
 
 
+def deaf(why: str) -> Handlers:
+    """For who only asks: everybody else is told `why` nothing is answered."""
+
+    async def answer(peer: str, payload: bytes) -> bytes:
+        return encode_message(Refused(code="not-serving", reason=why))
+
+    async def nothing(peer: str, key: bytes) -> None:
+        return None
+
+    return Handlers(
+        connected=lambda peer, address, outbound: None,
+        disconnected=lambda peer, reason: None,
+        request=answer,
+        blob=nothing,
+        discovered=lambda peer, addresses: None,
+        refused=lambda whom, reason: None,
+    )
+
+
 class Transport(Protocol):
     """Messages of at most `limits.MESSAGE_BYTES`, blobs of at most `limits.BODY_BYTES`."""
 
@@ -122,9 +144,15 @@ class Transport(Protocol):
         ...
 
     async def fetch_blob(
-        self, peer: str, key: bytes, buffer: memoryview, offset: int, progress_timeout: float
+        self,
+        peer: str,
+        key: bytes,
+        buffer: memoryview,
+        offset: int,
+        progress_timeout: float,
+        end: int | None = None,
     ) -> None:
-        """Fill `buffer[offset:]` with the blob's bytes from `offset` on.
+        """Fill `buffer[offset:end]` with the blob's bytes from `offset` on; to its end for None.
 
         The buffer's length is the whole blob's size: a peer that announces another is refused
         before a byte of the body is read. Raises TransferInterrupted.

@@ -50,6 +50,7 @@ class Libp2pTransport:
     :param heartbeat_timeout: seconds of silence after which a connection is closed; also how long
         a write may make no progress
     :param dial_timeout: the longest a dial may take, whatever its caller allows
+    :param max_upload: bytes a second at which blobs are given; 0: no limit
     :param announce: where others reach this node, without /p2p; None: where it listens. mDNS, which
         only neighbours hear, tells where it listens in any case
     :param last_port: tried before the system chooses, where `port` is 0
@@ -66,6 +67,7 @@ class Libp2pTransport:
         heartbeat_interval: float,
         heartbeat_timeout: float,
         dial_timeout: float,
+        max_upload: float = 0.0,
         announce: Sequence[str] | None = None,
         last_port: int = 0,
     ) -> None:
@@ -78,6 +80,7 @@ class Libp2pTransport:
             heartbeat_interval=heartbeat_interval,
             heartbeat_timeout=heartbeat_timeout,
             dial_timeout=dial_timeout,
+            max_upload=max_upload,
         )
         self._announce = announce
         self._last_port = last_port
@@ -156,11 +159,19 @@ class Libp2pTransport:
             raise RequestFailed("disconnected") from None
 
     async def fetch_blob(
-        self, peer: str, key: bytes, buffer: memoryview, offset: int, progress_timeout: float
+        self,
+        peer: str,
+        key: bytes,
+        buffer: memoryview,
+        offset: int,
+        progress_timeout: float,
+        end: int | None = None,
     ) -> None:
         try:
             life = self._alive()
-            await life.bridge.call(life.host.fetch, peer, key, buffer, offset, progress_timeout)
+            await life.bridge.call(
+                life.host.fetch, peer, key, buffer, offset, progress_timeout, end
+            )
         except (BridgeDown, NotConnected):
             raise TransferInterrupted("disconnected", offset) from None
 

@@ -21,6 +21,7 @@ from gossipd.network.interface import Handlers
 from gossipd.network.link import Link, Unsupported
 from gossipd.network.pipe import Pipe, PipeBroken, PipeStalled
 from gossipd.network.rpc import ProtocolViolation, RpcServer
+from gossipd.network.upload import Upload
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class Inbound:
         handlers: Handlers,
         counters: Counter[str],
         stall: float,
+        upload: Upload,
         link: Callable[[SwarmConn], Link],
         refuse: Callable[[SwarmConn, str], None],
         abort: Callable[[SwarmConn, str], None],
@@ -71,6 +73,7 @@ class Inbound:
         self._handlers = handlers
         self._counters = counters
         self._stall = stall
+        self._upload = upload
         self._link = link
         self._refuse = refuse
         self._abort = abort
@@ -134,7 +137,7 @@ class Inbound:
         def sent() -> None:
             self._counters["blobs_out"] += 1
 
-        await blobs.serve(Pipe(stream, self._stall), lookup, self._stall, sent)
+        await blobs.serve(Pipe(stream, self._stall), lookup, self._stall, sent, self._upload)
 
 
 def _connection_of(stream: INetStream) -> SwarmConn:

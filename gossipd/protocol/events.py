@@ -4,9 +4,11 @@ from typing import Literal
 
 from msgspec import Struct
 
+from gossipd.protocol.membership import Denial
 from gossipd.protocol.round_events import RoundEvent, RoundOutput
 from gossipd.wire.messages import (
     AnyMessage,
+    Enter,
     Request,
     Response,
     SignedClaim,
@@ -16,6 +18,7 @@ from gossipd.wire.messages import (
     SignedRevocation,
     SignedSample,
     Update,
+    Welcome,
 )
 
 SignedDocument = (
@@ -103,6 +106,14 @@ class Requested(Struct, frozen=True):
     token: int
     message: Request
     documents: tuple[SignedDocument, ...] = ()
+
+
+class Entered(Struct, frozen=True):
+    """What the founder's books made of `LetIn`: the membership and the answer, or why not."""
+
+    peer: str
+    token: int
+    verdict: tuple[SignedMembership, Welcome] | Denial
 
 
 class Answered(Struct, frozen=True):
@@ -203,6 +214,7 @@ Event = (
     | DialFailed
     | Disconnected
     | Requested
+    | Entered
     | Answered
     | RequestFailed
     | Misbehaved
@@ -323,6 +335,14 @@ class Forget(Struct, frozen=True):
     peer: str
 
 
+class LetIn(Struct, frozen=True):
+    """Look into the founder's books whether this invitation is good; `Entered` follows."""
+
+    peer: str
+    token: int
+    message: Enter
+
+
 class KeepRevocations(Struct, frozen=True):
     """Everybody who is known to be shut out; to outlive the process before anything follows."""
 
@@ -363,6 +383,7 @@ Output = (
     | Remember
     | RememberAll
     | Forget
+    | LetIn
     | KeepRevocations
     | KeepEvidence
     | Report

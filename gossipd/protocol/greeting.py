@@ -7,6 +7,8 @@ nothing is said that an outsider could learn from.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec import UNSET
+
 from gossipd.protocol.events import SignedDocument
 from gossipd.protocol.membership import Denial
 from gossipd.protocol.view import SwarmView
@@ -35,6 +37,8 @@ class Swarm:
     mode: Mode
     agent: str
     """Program and version, for people."""
+    about: str = ""
+    """What is learnt, for people."""
 
 
 def refusal(swarm: Swarm, hello: Hello, *, closed: bool = False) -> Refused | None:
@@ -53,20 +57,24 @@ def refusal(swarm: Swarm, hello: Hello, *, closed: bool = False) -> Refused | No
         return Refused(
             code="no-membership-here", reason="this peer holds no membership of that closed swarm"
         )
+    both = f"{_plain(hello.about or '')} meets {swarm.about}: check task and data of both"
     if hello.layout != swarm.layout:
-        return Refused(
-            code="wrong-layout", reason="the models differ in shape: check task and data of both"
-        )
+        return Refused(code="wrong-layout", reason=f"the models differ in shape; {both}")
     if hello.genesis != swarm.genesis:
-        return Refused(code="wrong-genesis", reason="the initial models differ")
+        return Refused(code="wrong-genesis", reason=f"the initial models differ; {both}")
     if hello.task != swarm.task:
-        return Refused(code="foreign-task", reason="the tasks differ")
+        return Refused(code="foreign-task", reason=f"the tasks differ; {both}")
     if hello.mode and hello.mode != swarm.mode:
         return Refused(
             code="wrong-mode",
             reason=f"mode {hello.mode} meets {swarm.mode}: all of a swarm learn in the same way",
         )
     return None
+
+
+def _plain(text: str) -> str:
+    """What a stranger calls its task, as part of our words."""
+    return "".join(c for c in text if c.isprintable()) or "another task"
 
 
 class Door:
@@ -92,6 +100,7 @@ class Door:
             claim=claim.envelope if introduce else b"",
             agent=swarm.agent,
             mode=swarm.mode,
+            about=swarm.about if introduce and swarm.about else UNSET,
         )
 
     def may_read(self, peer: str, hello: Hello, now: float) -> bool:

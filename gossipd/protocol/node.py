@@ -13,6 +13,7 @@ from typing import Any
 
 from gossipd.protocol import events, expulsion, gossip, peers, questions
 from gossipd.protocol.by_hand import ByHand
+from gossipd.protocol.entrance import Entrance
 from gossipd.protocol.events import Answer, Disconnect, Event, Output, Report
 from gossipd.protocol.exchange import Exchange, Terms
 from gossipd.protocol.expulsion import Expulsion
@@ -34,6 +35,7 @@ from gossipd.protocol.view_pulls import ViewPulls
 from gossipd.wire.identifiers import author_key
 from gossipd.wire.lineages import UNHELD
 from gossipd.wire.messages import (
+    Enter,
     Goodbye,
     Hello,
     Ping,
@@ -99,6 +101,7 @@ class Node:
         self._view_pulls = ViewPulls(self.view, self.peers, self._questions)
         self._door = Door(setup.swarm, self.view)
         self._expulsion = Expulsion(self.members, self.peers, self._questions)
+        self._entrance = Entrance(setup.peer_id, self.members, self.peers)
         self._twin = TwinWatch(setup.peer_id, setup.incarnation, self.view)
         host = self._host(rng, policy or Uniform(rng))
         self.rounds = None if setup.rounds is None else Rounds(setup.rounds, host)
@@ -131,6 +134,7 @@ class Node:
             events.DialFailed: self._on_dial_failed,
             events.Disconnected: self._on_disconnected,
             events.Requested: self._on_requested,
+            events.Entered: self._entrance.on_entered,
             events.Answered: self._on_answered,
             events.RequestFailed: self._on_request_failed,
             events.Misbehaved: lambda e, now, out: self.peers.refuse(
@@ -305,6 +309,8 @@ class Node:
             self._on_hello(event, message, now, out)
         elif isinstance(message, Goodbye):
             out += [Answer(event.token, Goodbye()), Disconnect(peer, "goodbye")]
+        elif isinstance(message, Enter):
+            self._entrance.on_enter(event, message, now, out)
         elif not self.peers.is_admitted(peer):
             self.peers.refuse(peer, "hello-first", now, out, hostile=True)
             out.append(Answer(event.token, Refused(code="hello-first", reason="say hello first")))
@@ -339,7 +345,9 @@ class Node:
             # closed by the greeting's deadline.
             self.peers.refuse(event.peer, denial.reason, now, out, hostile=denial.hostile)
             out.append(Answer(event.token, denial.told))
-            out.append(Report("peer-refused", {"peer": event.peer, "code": denial.reason}))
+            words = denial.told.reason
+            fields = {"peer": event.peer, "code": denial.reason, "reason": words}
+            out.append(Report("peer-refused", {**fields}))
             return
         out.append(Answer(event.token, self._hello(asked=True)))
         self._take(event.peer, event.documents, now, out)

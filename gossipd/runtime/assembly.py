@@ -13,6 +13,7 @@ from gossipd.protocol import events
 from gossipd.protocol.exchange import Terms
 from gossipd.protocol.gossip import Settings
 from gossipd.protocol.greeting import Swarm
+from gossipd.protocol.membership import OUTSIDER, Denial
 from gossipd.protocol.node import Node, Setup
 from gossipd.protocol.round_settings import RoundSettings
 from gossipd.runtime import state
@@ -24,12 +25,13 @@ from gossipd.runtime.inbound import Inbound
 from gossipd.runtime.models import Models
 from gossipd.runtime.opened import Opened
 from gossipd.runtime.outbound import Identifiers, Outbound
-from gossipd.runtime.ports import Clock, Compute, Learner, Store, StoredModel
+from gossipd.runtime.ports import Clock, Compute, Learner, LetIn, Store, StoredModel
 from gossipd.runtime.round_work import RoundWork
 from gossipd.runtime.waits import Waits
 from gossipd.tensors.codecs import body_sizes, names
+from gossipd.wire import limits
 from gossipd.wire.envelope import Signer
-from gossipd.wire.identifiers import digest, peer_id_of
+from gossipd.wire.identifiers import open_swarm, peer_id_of, task_digest
 from gossipd.wire.messages import SignedRecord
 
 COUNTER_BLOCK = 256
@@ -51,6 +53,8 @@ class Ports:
     log: Log
     keep_revocations: Callable[[Sequence[bytes]], None] = lambda envelopes: None
     """Write down who was shut out of a closed swarm, for the next life's `Options`."""
+    let_in: LetIn = lambda peer, message: Denial("no-books", OUTSIDER)
+    """What a founder's books make of an invitation; only founders are asked."""
     saves_swarm: bool = True
     """Whether what is known of the swarm is written down with every merged model."""
     opened: Opened | None = None
@@ -133,14 +137,15 @@ def assemble(ports: Ports, options: Options) -> Parts:
     init = options.init if options.rounds is None else "genesis"
     models = Models(store, learner, options.codec, init)
     layout = learner.layout
-    task = digest(b"gossipd/1/task/", learner.task.encode(), layout.hash, models.genesis_hash)
+    task = task_digest(learner.task, layout.hash, models.genesis_hash)
     swarm = Swarm(
-        id=options.swarm or digest(b"gossipd/1/open-swarm/", task),
+        id=options.swarm or open_swarm(task),
         task=task,
         layout=layout.hash,
         genesis=models.genesis_hash,
         mode="gossip" if options.rounds is None else "rounds",
         agent=options.agent,
+        about=f"{learner.task} ({layout.parameters:,} parameters)"[: limits.ABOUT_TEXT],
     )
     peer_id = peer_id_of(ports.signer.public_key)
     documents = Documents(
@@ -228,6 +233,7 @@ def assemble(ports: Ports, options: Options) -> Parts:
         waits=waits,
         report=ports.report,
         keep_revocations=ports.keep_revocations,
+        let_in=ports.let_in,
         log=ports.log,
         request_timeout=options.request_timeout,
         dial_timeout=options.dial_timeout,

@@ -18,7 +18,7 @@ from gossipd.protocol.overlay import REFUSED
 from gossipd.runtime.documents import Documents
 from gossipd.runtime.inbound import Inbound
 from gossipd.runtime.outbound import Outbound
-from gossipd.runtime.ports import Clock, Store
+from gossipd.runtime.ports import Clock, LetIn, Store
 from gossipd.runtime.round_work import RoundWork
 from gossipd.runtime.waits import Waits
 from gossipd.wire.errors import WireError
@@ -59,6 +59,7 @@ class Engine:
         waits: Waits,
         report: Callable[[str, dict[str, Any]], None],
         keep_revocations: Callable[[Sequence[bytes]], None],
+        let_in: LetIn,
         log: Log,
         request_timeout: float,
         dial_timeout: float,
@@ -115,6 +116,9 @@ class Engine:
             ),
             events.Forget: lambda o: self._store.forget_peer(o.peer),
             events.KeepRevocations: lambda o: keep_revocations(o.envelopes),
+            events.LetIn: lambda o: self.feed(
+                events.Entered(o.peer, o.token, let_in(o.peer, o.message))
+            ),
             events.KeepEvidence: lambda o: self._store.append_evidence(o.peer, o.first, o.second),
             events.Report: lambda o: self._report(o.kind, o.fields),
         }

@@ -10,11 +10,17 @@ from typing import ParamSpec, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gossipd.protocol.membership import Denial
 from gossipd.tensors.layout import Layout
+from gossipd.wire.messages import Enter, SignedMembership, Welcome
 
 Vector = NDArray[np.float32]
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+LetIn = Callable[[str, Enter], tuple[SignedMembership, Welcome] | Denial]
+"""(peer, what it shows) -> its membership, on disk already, and the answer; or why not."""
 
 
 class Clock(Protocol):

@@ -13,12 +13,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import UNSET, Meta, Struct
 
 from gossipd.wire import limits
+from gossipd.wire.clicks import ClickSheet, SignedSheet
 from gossipd.wire.errors import WireError
 from gossipd.wire.framing import pack, unpack
 from gossipd.wire.identifiers import closed_swarm, digest, peer_id_of, public_key_of
 from gossipd.wire.messages import (
     VERSION,
     Document,
+    Invitation,
     Manifest,
     Membership,
     Participation,
@@ -26,6 +28,7 @@ from gossipd.wire.messages import (
     Revocation,
     Sample,
     SignedClaim,
+    SignedInvitation,
     SignedMembership,
     SignedParticipation,
     SignedRecord,
@@ -43,6 +46,8 @@ _TYPES: dict[type[Document], str] = {
     Participation: "participation",
     Membership: "membership",
     Revocation: "revocation",
+    ClickSheet: "clicks",
+    Invitation: "invitation",
 }
 
 _LONGEST: dict[type[Document], int] = {
@@ -53,10 +58,23 @@ _LONGEST: dict[type[Document], int] = {
     Participation: limits.CLAIM_BYTES,
     Membership: limits.MEMBERSHIP_BYTES,
     Revocation: limits.MEMBERSHIP_BYTES,
+    ClickSheet: limits.SHEET_BYTES,
+    Invitation: limits.MEMBERSHIP_BYTES,
 }
 
-D = TypeVar("D", PeerRecord, StepClaim, Manifest, Sample, Participation, Membership, Revocation)
-F = TypeVar("F", Membership, Revocation)
+D = TypeVar(
+    "D",
+    PeerRecord,
+    StepClaim,
+    Manifest,
+    Sample,
+    Participation,
+    Membership,
+    Revocation,
+    ClickSheet,
+    Invitation,
+)
+F = TypeVar("F", Membership, Revocation, Invitation)
 
 
 class Signer(NamedTuple):
@@ -111,6 +129,11 @@ def open_participation(envelope: bytes, swarm: bytes) -> SignedParticipation:
     return SignedParticipation(author, participation, envelope)
 
 
+def open_sheet(envelope: bytes, swarm: bytes) -> SignedSheet:
+    author, sheet, _ = _open(envelope, swarm, ClickSheet)
+    return SignedSheet(author, sheet, envelope)
+
+
 def open_membership(envelope: bytes, swarm: bytes) -> SignedMembership:
     """WireError "forged-membership" when who signed it is not the founder of `swarm`."""
     founder, membership = _open_of_founder(envelope, swarm, Membership)
@@ -120,6 +143,18 @@ def open_membership(envelope: bytes, swarm: bytes) -> SignedMembership:
 def open_revocation(envelope: bytes, swarm: bytes) -> SignedRevocation:
     founder, revocation = _open_of_founder(envelope, swarm, Revocation)
     return SignedRevocation(founder, revocation, envelope)
+
+
+def open_invitation(envelope: bytes, swarm: bytes) -> SignedInvitation:
+    """As `open_membership`."""
+    founder, invitation = _open_of_founder(envelope, swarm, Invitation)
+    return SignedInvitation(founder, invitation, envelope)
+
+
+def swarm_of_invitation(envelope: bytes) -> bytes:
+    """The closed swarm that an invitation says it is for; nothing is checked yet."""
+    parsed = unpack(envelope, _Envelope, longest=limits.MEMBERSHIP_BYTES)
+    return closed_swarm(parsed.public_key, unpack(parsed.payload, Invitation).nonce)
 
 
 def swarm_of_membership(envelope: bytes) -> bytes:

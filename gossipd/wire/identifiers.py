@@ -12,9 +12,12 @@ DIGEST_BYTES = 32
 AUTHOR_BYTES = 8
 
 
-def digest(*parts: bytes) -> bytes:
-    """BLAKE2b-256 of the concatenated parts."""
-    return hashlib.blake2b(b"".join(parts), digest_size=DIGEST_BYTES).digest()
+def digest(*parts: bytes | memoryview) -> bytes:
+    """BLAKE2b-256 of the concatenated parts, which are not copied."""
+    state = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for part in parts:
+        state.update(part)
+    return state.digest()
 
 
 def peer_id_of(public_key: bytes) -> str:
@@ -45,6 +48,16 @@ def closed_swarm(founder: bytes, nonce: bytes) -> bytes:
     It commits to the founder, so whoever knows the id can check a membership with nothing else.
     """
     return digest(b"gossipd/1/closed-swarm/", founder, nonce)
+
+
+def task_digest(name: str, layout: bytes, genesis: bytes) -> bytes:
+    """What two peers must learn alike: the task's name, its layout's and initial model's hash."""
+    return digest(b"gossipd/1/task/", name.encode(), layout, genesis)
+
+
+def open_swarm(task: bytes) -> bytes:
+    """The id of the open swarm of a task."""
+    return digest(b"gossipd/1/open-swarm/", task)
 
 
 @lru_cache(maxsize=16384)

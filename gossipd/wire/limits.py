@@ -34,6 +34,8 @@ ADDRESS_TEXT = 256
 TAGS = 16
 TAG_TEXT = 64
 REASON_TEXT = 512
+ABOUT_TEXT = 128
+"""In which a peer says what it learns."""
 TENSORS = 4096
 """Weight tensors of one model: the length of the declared variances."""
 CLASSES = 4096
@@ -57,6 +59,10 @@ REVOCATIONS = 1024
 REVOCATIONS_PER_MESSAGE = 512
 MEMBER_NAME = 64
 """Longest name that a founder gives a member."""
+INVITATION_USES = 1000
+"""Devices that can enter with one invitation."""
+DESCRIPTION_BYTES = 256 * KIB
+"""Longest description of a task that is handed to who enters: some thousand columns."""
 SAMPLE = 256
 """Peers of one sampled round: far above the papers' 13."""
 BASES_BETWEEN = 8
@@ -67,6 +73,19 @@ about, and the receiver asks for the reference whole."""
 MANIFESTS_PER_OFFER = 4 + BASES_BETWEEN
 MANIFESTS_PER_ROUND = 3 + BASES_BETWEEN
 """What a round's message names: a head, and at most the base and serving model beside it."""
+
+# --- clicks ------------------------------------------------------------------------------------
+QUERY_TEXT = 128
+"""Longest query that is told to anybody."""
+CLICKS_PER_SHEET = 64
+"""Rows under one signature: at the start a node may have many; later few at a time."""
+SHEET_BYTES = CLICKS_PER_SHEET * (4 * QUERY_TEXT + 16) + 256
+"""Largest signed sheet: with queries of four bytes to a character."""
+SHEETS_PER_MESSAGE = 2048
+SHEETS_BYTES_PER_MESSAGE = 256 * KIB
+"""Of one answer's sheets together: opening them takes some .2 s, all of new signatures."""
+CLICK_MARKS = 4096
+"""Authors of whose sheets is told what is held; of more only the latest."""
 
 # --- models and bodies -------------------------------------------------------------------------
 PARAMETERS = 64_000_000

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gossipd.wire import limits
+from gossipd.wire.clicks import ClickSheet, SheetBytes
 
 VERSION = 1
 """Major version of wire and protocol ids; a peer with another one is refused with a reason."""
@@ -168,7 +169,33 @@ class Revocation(Struct, frozen=True, kw_only=True):
     serial: Counter
 
 
-Document = PeerRecord | StepClaim | Manifest | Sample | Participation | Membership | Revocation
+class Invitation(Struct, frozen=True, array_like=True):
+    """Who can sign with `key` may become a member; signed by the founder. An array: it has to fit
+    into a line that people paste, and a picture (`invitation`)."""
+
+    nonce: Digest
+    key: Digest
+    """Ed25519, made for this invitation alone."""
+    task: Digest
+    description: Digest | None = None
+    """Of the task's description (BLAKE2b-256), which the founder hands out; None: it has none."""
+    not_after: Annotated[int, Meta(ge=0, le=limits.COUNTER)] | None = None
+    """Unix seconds, by the founder's calendar."""
+    uses: Annotated[int, Meta(ge=1, le=limits.INVITATION_USES)] = 1
+    """How many devices may enter with it."""
+
+
+Document = (
+    PeerRecord
+    | StepClaim
+    | Manifest
+    | Sample
+    | Participation
+    | Membership
+    | Revocation
+    | ClickSheet
+    | Invitation
+)
 
 # --- messages ----------------------------------------------------------------------------------
 
@@ -194,6 +221,8 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     mode: Mode | UnsetType = UNSET
     """How the sender learns: those who learn otherwise have nothing to say to each other."""
     held: Held | UnsetType = UNSET
+    about: Annotated[str, Meta(max_length=limits.ABOUT_TEXT)] | UnsetType = UNSET
+    """What the sender learns, for people; where `record` is empty, this is left out too."""
 
 
 class Refused(Message, frozen=True, kw_only=True, tag="refused"):
@@ -295,6 +324,23 @@ class Revocations(Message, frozen=True, kw_only=True, tag="revocations"):
     ] = ()
 
 
+class Enter(Message, frozen=True, kw_only=True, tag="enter"):
+    """Asks the founder for a membership, in place of a Hello. Answered by Welcome."""
+
+    version: Counter = VERSION
+    invitation: MembershipBytes
+    proof: Annotated[bytes, Meta(min_length=64, max_length=64)]
+    """By the invitation's key, for the sender alone: see `invitation.proof_text`."""
+
+
+class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
+    """The sender of Enter is a member now."""
+
+    membership: MembershipBytes
+    description: Annotated[bytes, Meta(max_length=limits.DESCRIPTION_BYTES)] = b""
+    """The task's, which the invitation names by its hash."""
+
+
 # --- messages of sampled rounds ------------------------------------------------------------------
 
 Activity = Annotated[dict[AuthorKey, Counter], Meta(max_length=limits.AUTHORS)]
@@ -366,6 +412,27 @@ class Advert(Message, frozen=True, kw_only=True, tag="advert"):
     est: Counter = 0
 
 
+class ClickPull(Message, frozen=True, kw_only=True, tag="click_pull"):
+    """Asks for sheets that the sender does not hold."""
+
+    since: Counter = 0
+    """What this peer said in `upto` before; 0 at first."""
+    marks: Annotated[dict[AuthorKey, Counter], Meta(max_length=limits.CLICK_MARKS)] = {}
+    """The last sheet that the sender holds of each author: of all of them at first, then of those
+    of whom it has got news since it last asked this peer."""
+
+
+class ClickSheets(Message, frozen=True, kw_only=True, tag="click_sheets"):
+    """The answer to ClickPull: in the order in which they came to the sender, and so of each author
+    in the order of their numbers."""
+
+    sheets: Annotated[tuple[SheetBytes, ...], Meta(max_length=limits.SHEETS_PER_MESSAGE)] = ()
+    upto: Counter
+    """All that the sender had got until this moment of its own counting the receiver has now."""
+    more: bool = False
+    """Whether there was no room for everything."""
+
+
 Request = (
     Hello
     | Ping
@@ -379,8 +446,22 @@ Request = (
     | Advert
     | RevocationSync
     | Revocations
+    | ClickPull
+    | Enter
 )
-Response = Hello | Refused | Pong | View | Want | Offer | Goodbye | RoundProof | Revocations
+Response = (
+    Hello
+    | Refused
+    | Pong
+    | View
+    | Want
+    | Offer
+    | Goodbye
+    | RoundProof
+    | Revocations
+    | ClickSheets
+    | Welcome
+)
 AnyMessage = Request | Response
 
 # --- documents whose signature has been checked -------------------------------------------------
@@ -397,6 +478,12 @@ class SignedMembership(Struct, frozen=True):
 class SignedRevocation(Struct, frozen=True):
     founder: str
     revocation: Revocation
+    envelope: bytes
+
+
+class SignedInvitation(Struct, frozen=True):
+    founder: str
+    invitation: Invitation
     envelope: bytes
 
 

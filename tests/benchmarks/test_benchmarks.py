@@ -17,11 +17,13 @@ COMMANDS = [
     "averaging",
     "blackout",
     "codecs",
+    "grank",
     "islands",
     "quake",
     "rounds",
     "scale",
     "tables",
+    "transport",
     "variance",
     "w1",
 ]

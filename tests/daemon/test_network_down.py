@@ -41,7 +41,13 @@ async def _outlives(home: Path, transports: list[Libp2pTransport]) -> None:
     identity = load_or_create(paths.identity)
     client = Client(paths.socket)
     running = daemon._daemon(
-        config, paths, identity, configure(), daemon.SystemClock(), asyncio.Event()
+        config,
+        paths,
+        identity,
+        configure(),
+        daemon.SystemClock(),
+        asyncio.Event(),
+        lambda: config,
     )
     async with running as ready:
         before = await asyncio.to_thread(client.status)

@@ -36,16 +36,20 @@ from support.solo import NOWHERE, Solo, one, only
 from support.world import SWARM, World
 
 OTHER = digest(b"something else")
+MEETS = "meets ten numbers: check task and data of both"
 
 MISFITS: dict[str, tuple[dict[str, Any], str]] = {
     "version": ({"version": 2}, "wire version 2 meets 1: upgrade the older of the two"),
     "foreign-swarm": ({"swarm": OTHER}, f"this is swarm {SWARM.id.hex()[:16]}"),
     "wrong-layout": (
-        {"layout": OTHER},
-        "the models differ in shape: check task and data of both",
+        {"layout": OTHER, "about": "wines\x1b[2J"},
+        f"the models differ in shape; wines[2J {MEETS}",
     ),
-    "wrong-genesis": ({"genesis": OTHER}, "the initial models differ"),
-    "foreign-task": ({"task": OTHER}, "the tasks differ"),
+    "wrong-genesis": (
+        {"genesis": OTHER, "about": "wines"},
+        f"the initial models differ; wines {MEETS}",
+    ),
+    "foreign-task": ({"task": OTHER}, f"the tasks differ; another task {MEETS}"),
     "wrong-mode": (
         {"mode": "rounds"},
         "mode rounds meets gossip: all of a swarm learn in the same way",
@@ -67,7 +71,8 @@ def test_who_does_not_belong_here_is_told_why(solo: Solo, code: str) -> None:
     answer = one(solo.ask(ann, hello, *documents), Answer).message
     assert answer == Refused(code=code, reason=words)
     assert not solo.node.peers.is_admitted(ann.id)
-    assert solo.reports("peer-refused") == [{"peer": ann.id, "code": code}]
+    told = {"peer": ann.id, "code": code, "reason": words}
+    assert solo.reports("peer-refused") == [told]
 
 
 @pytest.mark.parametrize("code", MISFITS)

@@ -99,7 +99,8 @@ def test_outsiders_are_all_told_the_same_and_nothing_of_theirs_is_kept(
     assert not solo.node.peers.is_admitted(eve.id)
     assert solo.node.view.record_of(eve.id) is None
     assert solo.node.peers.table[eve.id].refused == {reason: 1}
-    assert solo.reports("peer-refused") == [{"peer": eve.id, "code": reason}]
+    told = {"peer": eve.id, "code": reason, "reason": NOT_A_MEMBER.reason}
+    assert solo.reports("peer-refused") == [told]
 
 
 def test_a_forgery_of_this_very_swarm_is_told_no_more(solo: Solo) -> None:

@@ -63,11 +63,19 @@ class FakeOperator:
             },
             "training": {
                 "paused": self._paused,
+                "why_not": "paused by the operator" if self._paused else None,
                 "steps": 12_340,
                 "cycles": 685,
                 "loss": float("nan"),
                 "examples": 1437,
                 "class_counts": [140, 150],
+            },
+            "guest": {
+                "train_when": "always",
+                "plugged": True,
+                "battery": None,
+                "bytes_today": 0,
+                "resting": None,
             },
             "models": {
                 "base": {
@@ -107,6 +115,16 @@ class FakeOperator:
             },
             "waiting": [{"what": "body", "whom": OTHER, "seconds": 1.5, "deadline": 20.0}],
             "health": self.health(),
+        }
+
+    def inside(self) -> dict[str, Any]:
+        return {
+            "threads": 3,
+            "tasks": 9,
+            "network_tasks": 12,
+            "objects": 120_000,
+            "types": {"builtins.tuple": 30_000},
+            "tables": {"Roster.table": 7},
         }
 
     def peers(self) -> list[dict[str, Any]]:
@@ -162,6 +180,32 @@ class FakeOperator:
     def issue_membership(self, peer: str, name: str, days: float | None) -> dict[str, Any]:
         self.asked.append(("issue_membership", peer, name, str(days)))
         return {"peer_id": peer, "name": name, "membership": "lQGqbWVt"}
+
+    def invite(self, name: str, days: float | None, uses: int) -> dict[str, Any]:
+        self.asked.append(("invite", name, str(days), str(uses)))
+        return {
+            "line": "gossipd-lAEB",
+            "swarm": "cd" * 32,
+            "task": "ab" * 32,
+            "addresses": [f"/ip4/192.0.2.7/tcp/4001/p2p/{PEER}"],
+            **self.invitations()[0],
+        }
+
+    def invitations(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": "5f3a90c1",
+                "name": "station 4",
+                "state": "open",
+                "uses": 2,
+                "used": [OTHER],
+                "not_after": 1_800_000_000,
+            }
+        ]
+
+    def withdraw_invitation(self, invitation: str) -> dict[str, Any]:
+        self.asked.append(("withdraw_invitation", invitation))
+        return {**self.invitations()[0], "state": "withdrawn"}
 
     def revoke_member(self, peer: str) -> dict[str, Any]:
         self.asked.append(("revoke_member", peer))
@@ -222,6 +266,9 @@ class FakeOperator:
             "updates": 2,
             "refused": {"bad-chunk": 1},
         }
+
+    def reload(self) -> dict[str, Any]:
+        return {"applied": {"log.level": "debug"}, "restart": ["network.port"]}
 
     def stop(self) -> dict[str, Any]:
         self.stopped.set()

@@ -6,6 +6,7 @@ field gets a new example.
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gossipd.wire.clicks import Click, ClickSheet
 from gossipd.wire.envelope import Signer, seal
 from gossipd.wire.framing import encode_message, pack
 from gossipd.wire.identifiers import closed_swarm
@@ -16,10 +17,14 @@ from gossipd.wire.messages import (
     Advert,
     Aggregated,
     AnyMessage,
+    ClickPull,
+    ClickSheets,
     Document,
+    Enter,
     Goodbye,
     Have,
     Hello,
+    Invitation,
     Manifest,
     Membership,
     Offer,
@@ -39,6 +44,7 @@ from gossipd.wire.messages import (
     View,
     ViewSync,
     Want,
+    Welcome,
 )
 
 SWARM, TASK, LAYOUT, MODEL, BASE = (bytes([byte]) * 32 for byte in range(0xA0, 0xA5))
@@ -62,6 +68,10 @@ OF_CLOSED: dict[str, Document] = {
     ),
     "membership-minimal": Membership(nonce=NONCE, member=PEER_ID, serial=0),
     "revocation": Revocation(nonce=NONCE, member=PEER_ID, serial=1_700_000_000_501),
+    "invitation": Invitation(
+        nonce=NONCE, key=bytes(range(32)), task=TASK, description=MODEL, not_after=9, uses=3
+    ),
+    "invitation-minimal": Invitation(nonce=NONCE, key=bytes(range(32)), task=TASK),
 }
 OF_CLOSED["record-member"] = PeerRecord(
     incarnation=3, seq=19, membership=seal(OF_CLOSED["membership"], CLOSED, SIGNER)
@@ -127,6 +137,11 @@ DOCUMENTS: dict[str, Document] = {
     "sample": Sample(round=12, peers=(PEER_ID, "12D3KooWSomebodyElse"), model=MODEL, attempt=2),
     "sample-minimal": Sample(round=0, peers=(PEER_ID,), model=MODEL),
     "participation": Participation(incarnation=3, round=13, sample=BASE),
+    "clicks": ClickSheet(
+        incarnation=3,
+        seq=7,
+        clicks=(Click("label/3 task/digits", AUTHORS[0]), Click("größe", AUTHORS[1])),
+    ),
     **OF_CLOSED,
 }
 
@@ -163,6 +178,15 @@ MESSAGES: dict[str, AnyMessage] = {
         record=ENVELOPES["record"],
         claim=ENVELOPES["claim"],
         held=bytes(range(8)),
+    ),
+    "hello-about": Hello(
+        swarm=SWARM,
+        task=TASK,
+        layout=LAYOUT,
+        genesis=MODEL,
+        record=ENVELOPES["record"],
+        claim=ENVELOPES["claim"],
+        about="digits (4,810 parameters)",
     ),
     "refused": Refused(code="foreign-swarm", reason="this is another swarm"),
     "ping": Ping(est=41, counter=2),
@@ -231,6 +255,13 @@ MESSAGES: dict[str, AnyMessage] = {
     "revocation-sync-minimal": RevocationSync(),
     "revocations": Revocations(revocations=(ENVELOPES["revocation"],)),
     "revocations-minimal": Revocations(),
+    "click-pull": ClickPull(since=17, marks={AUTHORS[0]: 7}),
+    "click-pull-minimal": ClickPull(),
+    "click-sheets": ClickSheets(sheets=(ENVELOPES["clicks"],), upto=18, more=True),
+    "click-sheets-minimal": ClickSheets(upto=0),
+    "enter": Enter(invitation=ENVELOPES["invitation"], proof=bytes(range(64))),
+    "welcome": Welcome(membership=ENVELOPES["membership"], description=b"{}"),
+    "welcome-minimal": Welcome(membership=ENVELOPES["membership"]),
 }
 
 GOLDEN: dict[str, bytes] = {

@@ -39,6 +39,7 @@ SWARM = Swarm(
     genesis=digest(b"genesis"),
     mode="gossip",
     agent="test/1",
+    about="ten numbers",
 )
 TERMS = Terms(
     task=SWARM.task,

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -125,7 +126,7 @@ def start(
     if detached:
         _detach(overrides, paths, log_file or paths.logs / "gossipd.log", output_format)
         return 0
-    return _run(config, paths, log_file, output_format)
+    return _run(config, paths, log_file, output_format, reload=lambda: load(paths.home, overrides))
 
 
 @app.command("stop", epilog=example("gossipd stop"))
@@ -178,7 +179,14 @@ def _overrides(options: dict[str, Any], settings: list[str]) -> dict[str, Any]:
     return overrides
 
 
-def _run(config: Config, paths: Paths, log_file: Path | None, output_format: Format) -> int:
+def _run(
+    config: Config,
+    paths: Paths,
+    log_file: Path | None,
+    output_format: Format,
+    *,
+    reload: Callable[[], Config],
+) -> int:
     from gossipd.identity import load_or_create
 
     # Before anything slow is loaded: a key that may not be used is said at once.
@@ -194,7 +202,7 @@ def _run(config: Config, paths: Paths, log_file: Path | None, output_format: For
         _announce(output_format, ready.peer_id, list(ready.addresses), ready.join)
 
     try:
-        return run(config, paths.home, on_ready=announce, log_file=log_file)
+        return run(config, paths.home, on_ready=announce, log_file=log_file, reload=reload)
     except OperatorError as error:
         if not is_ready:
             raise

@@ -100,7 +100,7 @@ def revoke(
     data = _do(
         home,
         lambda daemon: daemon.revoke_member(peer),
-        lambda books, now: {"peer_id": peer, "serial": books.revoke(peer, now).revocation.serial},
+        lambda books, now: {"peer_id": peer, "serial": _shut_out(books, peer, now)},
     )
     emit(output_format, data, render.peer)
 
@@ -128,6 +128,12 @@ def _do(
 
     with at_rest(home_directory(home)) as books:
         return without(books, time.time())
+
+
+def _shut_out(books: "Books", peer: str, now: float) -> int:
+    from gossipd.invitations import Invitations
+
+    return Invitations(books).shut_out(peer, now).revocation.serial
 
 
 def _handed_on(signed: Any) -> dict[str, Any]:

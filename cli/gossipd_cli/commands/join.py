@@ -1,0 +1,194 @@
+"""`gossipd invite` and `gossipd join`: a swarm that another device enters with one pasted line."""
+
+import re
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gossipd.config import Paths, home_directory, paths_of, write_initial
+from gossipd.errors import ExitCode, OperatorError
+from gossipd_cli import render
+from gossipd_cli.options import FormatOption, HomeOption, client, example
+from gossipd_cli.output import Format, emit, say
+
+JOIN_SECONDS = 30.0
+INVITE_DAYS = 7.0
+"""A guess: a week to get round to it. Also the library's default."""
+_UNITS = {"m": 1 / 1440, "h": 1 / 24, "d": 1.0}
+"""Days in each."""
+
+app = typer.Typer()
+
+
+@app.command(
+    "invite",
+    epilog=example(
+        "gossipd invite",
+        "gossipd invite --name 'station 4' --expires 12h",
+        "gossipd invite --uses 20 --expires never --no-qr",
+        "gossipd invite --list",
+        "gossipd invite --withdraw 5f3a90c1",
+    ),
+)
+def invite(
+    name: Annotated[str, typer.Option(help="What to call who enters with it, for people.")] = "",
+    expires: Annotated[
+        str, typer.Option(metavar="TIME", help="How long it is good: 30m, 12h, 7d, or never.")
+    ] = f"{INVITE_DAYS:g}d",
+    uses: Annotated[int, typer.Option(help="How many devices may enter with it.")] = 1,
+    qr: Annotated[bool, typer.Option("--qr/--no-qr", help="Show it as a picture, too.")] = True,
+    show_list: Annotated[
+        bool, typer.Option("--list", help="Show the invitations that were made.")
+    ] = False,
+    withdraw: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID", help="Let nobody in with this one any more.", show_default=False
+        ),
+    ] = None,
+    home: HomeOption = None,
+    output_format: FormatOption = Format.text,
+) -> None:
+    """Print one line with which another device joins. On the founder's device, while it runs.
+
+    Whoever has the line can enter: hand it on like a key.
+    """
+    daemon = client(home)
+    if show_list:
+        emit(output_format, daemon.invitations(), render.invitations)
+        return
+    if withdraw is not None:
+        emit(output_format, daemon.withdraw_invitation(withdraw), lambda row: f"{row['state']}")
+        return
+    made = daemon.invite(name, _days(expires), uses)
+    if output_format is Format.text and qr and sys.stdout.isatty():
+        say(picture(made["line"]))
+    if output_format is Format.text and sys.stdout.isatty():
+        say(render.invitation(made))
+    emit(output_format, made, lambda data: f"gossipd join {data['line']}")
+
+
+@app.command(
+    "join",
+    epilog=example(
+        "gossipd join gossipd-lQHEEK...",
+        "gossipd join gossipd-lQHEEK... --data ~/xrays",
+        "gossipd start --detach",
+    ),
+)
+def join(
+    line: Annotated[
+        str, typer.Argument(metavar="LINE", help="What `gossipd invite` printed; - reads stdin.")
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="DIR",
+            help="Directory of IDX files to train on. Default: the built-in digits.",
+            exists=True,
+            file_okay=False,
+            resolve_path=True,
+            show_default=False,
+        ),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=1.0, max=3600.0, help="Seconds to try to reach the inviter.")
+    ] = JOIN_SECONDS,
+    home: HomeOption = None,
+    output_format: FormatOption = Format.text,
+) -> None:
+    """Make a state directory that belongs to the inviter's swarm. Then: gossipd start."""
+    from gossipd.joining import parse
+
+    text = sys.stdin.read(8192) if line == "-" else line
+    told = parse(text)
+    paths = paths_of(home_directory(home))
+    values: dict[str, Any] = {} if data is None else {"task.name": "idx", "task.data": str(data)}
+    is_new = _prepare(paths, text, values)
+    try:
+        peer_id = _complete(paths, timeout)
+    except OperatorError as error:
+        if is_new and error.exit_code != ExitCode.TEMPORARY:
+            _undo(paths)
+        raise
+    done = {
+        "home": str(paths.home),
+        "peer_id": peer_id,
+        "swarm": told.swarm.hex(),
+        "closed": told.invitation is not None,
+        "inviter": told.inviter,
+    }
+    emit(output_format, done, render.fields)
+    say("joined; `gossipd start` begins to learn with the others")
+
+
+def picture(line: str) -> str:
+    """The line as a QR code of half blocks, dark on light whatever the terminal's colours."""
+    import segno  # some 20 ms, for this alone
+
+    code = segno.make(line, error="l", boost_error=False, micro=False)
+    rows = [bytes(row) for row in code.matrix_iter(border=2)]
+    if len(rows) % 2:
+        rows.append(bytes(len(rows[0])))
+    blocks = {(0, 0): " ", (1, 0): "▀", (0, 1): "▄", (1, 1): "█"}
+    drawn = (
+        "".join(blocks[upper, lower] for upper, lower in zip(above, below, strict=True))
+        for above, below in zip(rows[::2], rows[1::2], strict=True)
+    )
+    return "\n".join(f"\x1b[30;107m{row}\x1b[0m" for row in drawn)
+
+
+def _days(text: str) -> float | None:
+    if text == "never":
+        return None
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([mhd])", text)
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is not like 30m, 12h, 7d or never", param_hint="TIME")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def _prepare(paths: Paths, text: str, values: dict[str, Any]) -> bool:
+    """Make the home, or find the one that was made for this line before; whether it is new."""
+    from gossipd.identity import load_or_create
+    from gossipd.joining import addresses_of, parse, pending, remember
+
+    told = parse(text)
+    waiting = pending(paths.home)
+    if waiting is not None and parse(waiting) == told:
+        return False  # the inviter could not be reached the last time
+    if told.addresses:
+        values |= {"network.peers": list(addresses_of(told))}
+    if told.invitation is None:
+        values |= {"swarm.id": told.swarm.hex()}
+    write_initial(paths.home, values)
+    try:
+        load_or_create(paths.identity)
+        remember(paths.home, text)
+    except BaseException:
+        _undo(paths)
+        raise
+    return True
+
+
+def _complete(paths: Paths, timeout: float) -> str:
+    """Enter; this device's peer id."""
+    import asyncio
+
+    from gossipd.joining import complete
+    from gossipd.membership import at_rest
+
+    with at_rest(paths.home) as books:
+        asyncio.run(complete(paths, books.identity, timeout))
+        return books.identity.peer_id
+
+
+def _undo(paths: Paths) -> None:
+    """Leave nothing behind of a home that was made for a line that is of no use."""
+    for path in (paths.home / "invitation", paths.config, paths.identity, paths.lock):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):
+        paths.home.rmdir()

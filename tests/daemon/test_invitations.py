@@ -1,0 +1,349 @@
+"""Invitations through the public port: one line lets in whom it is meant for, and nobody else."""
+
+import asyncio
+import itertools
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from gossipd.config import paths_of
+from gossipd.control.client import Client
+from gossipd.errors import ExitCode, OperatorError
+from gossipd.identity import load_or_create
+from gossipd.invitations import DESCRIPTION_FILE
+from gossipd.joining import addresses_of, complete, parse, pending, remember
+from gossipd.membership import Books, at_rest
+from gossipd.network.interface import Handlers, NetworkError
+from gossipd.network.libp2p_transport import Libp2pTransport
+from gossipd.wire.envelope import open_membership, seal
+from gossipd.wire.framing import decode_response, encode_message
+from gossipd.wire.identifiers import digest
+from gossipd.wire.invitation import Line, prove, public_key_of_secret
+from gossipd.wire.messages import Enter, Hello, Invitation, Refused, Response, Welcome
+from gossipd_scenarios.fleet import Fleet, Member
+from support.closed import Founder
+from support.hostile import Outsider
+from support.keys import key_from
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SECONDS = 30.0
+WALL = 1_700_000_000.0
+ATTEMPTS = 1000
+DESCRIPTION = b'{"what": "the founder has agreed on"}\n'
+
+
+def found(fleet: Fleet, name: str, description: bytes = b"") -> Path:
+    home = fleet.directory / name
+    load_or_create(paths_of(home).identity)
+    with at_rest(home) as books:
+        books.found(WALL)
+    if description:
+        (home / DESCRIPTION_FILE).write_bytes(description)
+    return home
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def founder(fleet: Fleet) -> AsyncIterator[Member]:
+    found(fleet, "host", DESCRIPTION)
+    daemon = await fleet.start("host")
+    yield daemon
+    fleet.check()
+    await daemon.kill()
+
+
+def client(daemon: Member) -> Client:
+    return Client(paths_of(daemon.home).socket)
+
+
+async def line_of(daemon: Member, **options: Any) -> Line:
+    made = await asyncio.to_thread(client(daemon).invite, **options)
+    return parse(made["line"])
+
+
+async def enter(home: Path, line: str, seconds: float = 10.0) -> Books:
+    """What `gossipd join` does once it has made the home."""
+    paths = paths_of(home)
+    identity = load_or_create(paths.identity)
+    remember(home, line)
+    assert await complete(paths, identity, seconds)
+    return Books(paths.members, identity, paths.database)
+
+
+def asks(line: Line, member: str, **fields: Any) -> Enter:
+    assert line.invitation is not None
+    honest: dict[str, Any] = {
+        "invitation": line.invitation.envelope,
+        "proof": prove(line.secret, line.swarm, member),
+    }
+    return Enter(**{**honest, **fields})
+
+
+async def refusal(error: Any) -> str:
+    return str(error.value.code)
+
+
+async def test_a_line_makes_a_member_that_learns_with_the_others(
+    founder: Member, fleet: Fleet
+) -> None:
+    made = await asyncio.to_thread(client(founder).invite, name="station 4")
+    home = fleet.directory / "joiner"
+    books = await enter(home, made["line"])
+    own = books.own()
+    assert own is not None
+    assert own.membership.name == "station 4"
+    assert own.founder == founder.peer_id
+    assert pending(home) is None
+    assert (home / DESCRIPTION_FILE).read_bytes() == DESCRIPTION
+    daemon = await fleet.start("joiner", {"network.peers": founder.addresses})
+    await daemon.until(lambda s: s["network"]["connected"] == 1, SECONDS, "the founder")
+    assert (await daemon.status())["membership"]["state"] == "member"
+    (row,) = await asyncio.to_thread(client(founder).invitations)
+    assert (row["state"], row["used"]) == ("used-up", [books.identity.peer_id])
+    await daemon.stop()
+
+
+async def test_who_lost_the_answer_asks_again_and_is_counted_once(founder: Member) -> None:
+    line = await line_of(founder)
+    async with Outsider("forgetful", line.swarm) as device:
+        await device.transport.dial(founder.peer_id, addresses_of(line), 10.0)
+        first = await device.ask(founder.peer_id, asks(line, device.id))
+        again = await device.ask(founder.peer_id, asks(line, device.id))
+        assert isinstance(first, Welcome)
+        assert again == first
+        assert open_membership(first.membership, line.swarm).membership.member == device.id
+
+
+async def test_a_use_is_counted_across_a_crash(fleet: Fleet) -> None:
+    found(fleet, "fragile")
+    daemon = await fleet.start("fragile")
+    line = await line_of(daemon)
+    async with Outsider("quick", line.swarm) as device:
+        await device.transport.dial(daemon.peer_id, addresses_of(line), 10.0)
+        assert isinstance(await device.ask(daemon.peer_id, asks(line, device.id)), Welcome)
+    await daemon.kill()
+    await fleet.restart(daemon)
+    async with Outsider("late", line.swarm) as late:
+        await late.transport.dial(daemon.peer_id, daemon.addresses, 10.0)
+        answer = await late.ask(daemon.peer_id, asks(line, late.id))
+        assert isinstance(answer, Refused)
+        assert answer.code == "invitation-used-up"
+    await daemon.stop()
+
+
+async def test_who_was_shut_out_does_not_come_back_with_its_line(founder: Member) -> None:
+    line = await line_of(founder, uses=5)
+    async with (
+        Outsider("banned", line.swarm) as device,
+        Outsider("its friend", line.swarm) as next_,
+    ):
+        await device.transport.dial(founder.peer_id, addresses_of(line), 10.0)
+        assert isinstance(await device.ask(founder.peer_id, asks(line, device.id)), Welcome)
+        await asyncio.to_thread(client(founder).revoke_member, device.id)
+        fresh = await line_of(founder)
+        await device.transport.dial(founder.peer_id, addresses_of(line), 10.0)
+        for held in (line, fresh):
+            answer = await device.ask(founder.peer_id, asks(held, device.id))
+            assert isinstance(answer, Refused)
+            assert answer.code == "membership-revoked"
+        # Nor does anybody with the line that it has.
+        await next_.transport.dial(founder.peer_id, addresses_of(line), 10.0)
+        answer = await next_.ask(founder.peer_id, asks(line, next_.id))
+        assert isinstance(answer, Refused)
+        assert answer.code == "invitation-withdrawn"
+
+
+async def test_a_member_that_is_not_the_founder_lets_nobody_in(
+    founder: Member, fleet: Fleet
+) -> None:
+    made = await asyncio.to_thread(client(founder).invite, uses=2)
+    await enter(fleet.directory / "bob", made["line"])
+    bob = await fleet.start("bob", {"network.peers": founder.addresses})
+    line = parse(made["line"])
+    async with Outsider("lost", line.swarm) as device:
+        await device.transport.dial(bob.peer_id, bob.addresses, 10.0)
+        answer = await device.ask(bob.peer_id, asks(line, device.id))
+        assert answer == Refused(code="not-a-member", reason="this swarm is closed")
+    with pytest.raises(OperatorError) as error:
+        await asyncio.to_thread(client(bob).invite)
+    assert error.value.code == "not-the-founder"
+    await bob.stop()
+
+
+async def test_an_inviter_that_does_not_answer_is_asked_again_at_the_next_start(
+    fleet: Fleet,
+) -> None:
+    found(fleet, "sleepy")
+    daemon = await fleet.start("sleepy", {})
+    made = await asyncio.to_thread(client(daemon).invite)
+    await daemon.stop()
+    home = fleet.directory / "early"
+    with pytest.raises(OperatorError) as error:
+        await enter(home, made["line"], 1.0)
+    assert error.value.code == "not-entered"
+    assert error.value.exit_code == ExitCode.TEMPORARY
+    assert pending(home) == made["line"]
+    await fleet.start(
+        "sleepy", {"network.port": int(parse(made["line"]).addresses[0].split("/")[4])}
+    )
+    early = await fleet.start("early")
+    assert (await early.status())["membership"]["state"] == "member"
+    assert pending(home) is None
+    await early.stop()
+    await daemon.stop()
+
+
+# --- a thousand outsiders ---------------------------------------------------------------------
+
+
+class Stranger:
+    """A key and a connection, and nothing else: far lighter than a peer that learns."""
+
+    def __init__(self, name: str) -> None:
+        seed, self.id, self.signer = key_from(name)
+        self.transport = Libp2pTransport(
+            seed,
+            "127.0.0.1",
+            0,
+            mdns=False,
+            max_connections=4,
+            heartbeat_interval=5.0,
+            heartbeat_timeout=20.0,
+            dial_timeout=10.0,
+        )
+
+    async def __aenter__(self) -> "Stranger":
+        async def request(peer: str, payload: bytes) -> bytes:
+            return encode_message(Refused(code="nothing"))
+
+        async def blob(peer: str, key: bytes) -> None:
+            return None
+
+        def nothing(*said: object) -> None:
+            return None
+
+        await self.transport.start(
+            Handlers(
+                connected=nothing,
+                disconnected=nothing,
+                request=request,
+                blob=blob,
+                discovered=nothing,
+                refused=nothing,
+            )
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.transport.stop()
+
+    async def ask(self, daemon: Member, payload: bytes) -> Response | None:
+        """None: the daemon closed the door without a word."""
+        try:
+            await self.transport.dial(daemon.peer_id, daemon.addresses, 10.0)
+            return decode_response(await self.transport.request(daemon.peer_id, payload, 10.0))
+        except NetworkError:
+            return None
+
+
+async def test_a_thousand_attempts_of_outsiders_get_nothing_but_a_refusal(
+    founder: Member,
+) -> None:
+    """Without a membership, expired, revoked, forged, stolen, replayed, used up, withdrawn, made
+    up: from fifty keys, each of which is dropped for a while when it goes on."""
+    good, used, gone = [await line_of(founder) for _ in range(3)]
+    await asyncio.to_thread(
+        client(founder).withdraw_invitation,
+        gone.invitation.invitation.key.hex()[:8],  # type: ignore[union-attr]
+    )
+    over = await line_of(founder, days=1e-9)
+    async with Outsider("legitimate", good.swarm) as insider:
+        await insider.transport.dial(founder.peer_id, founder.addresses, 10.0)
+        welcome = await insider.ask(founder.peer_id, asks(used, insider.id))
+        assert isinstance(welcome, Welcome)
+        stolen = asks(used, insider.id)
+        await asyncio.to_thread(client(founder).revoke_member, insider.id)
+        honest = insider.hello()
+    before = await asyncio.to_thread(client(founder).members)
+    swarm, forger = good.swarm, Founder("forger")
+    secret = bytes(16)
+    key = public_key_of_secret(secret)
+    ours = good.invitation.invitation.nonce  # type: ignore[union-attr]
+    forged = seal(Invitation(nonce=ours, key=key, task=bytes(32)), swarm, forger.signer)
+    rng = random.Random(7)
+
+    def attempt(kind: str, who: Stranger) -> bytes:
+        hello = Hello(
+            swarm=swarm,
+            task=honest.task,
+            layout=honest.layout,
+            genesis=honest.genesis,
+            record=honest.record,
+            claim=honest.claim,
+        )
+        from msgspec.structs import replace
+
+        messages: dict[str, Any] = {
+            "no membership": hello,
+            "stolen membership": replace(hello, membership=welcome.membership),
+            "forged membership": replace(hello, membership=forger.issue(who.id)),
+            "an invitation for a membership": replace(
+                hello,
+                membership=good.invitation.envelope,  # type: ignore[union-attr]
+            ),
+            "forged invitation": Enter(invitation=forged, proof=prove(secret, swarm, who.id)),
+            "guessed secret": asks(good, who.id, proof=prove(rng.randbytes(16), swarm, who.id)),
+            "replayed": stolen,
+            "no proof": asks(good, who.id, proof=bytes(64)),
+            "expired": asks(over, who.id),
+            "used up": asks(used, who.id),
+            "withdrawn": asks(gone, who.id),
+        }
+        if kind == "rubbish":
+            return rng.randbytes(300)
+        return encode_message(messages[kind])
+
+    kinds = [
+        "no membership",
+        "stolen membership",
+        "forged membership",
+        "an invitation for a membership",
+        "forged invitation",
+        "guessed secret",
+        "replayed",
+        "no proof",
+        "expired",
+        "used up",
+        "withdrawn",
+        "rubbish",
+    ]
+    answers: Counter[str] = Counter()
+    turns = itertools.cycle(kinds)
+    for number in range(ATTEMPTS // 20):
+        async with Stranger(f"stranger {number}") as who:
+            for _ in range(20):
+                answer = await who.ask(founder, attempt(next(turns), who))
+                assert answer is None or isinstance(answer, Refused), answer
+                answers[answer.code if answer else "closed"] += 1
+    assert sum(answers.values()) == ATTEMPTS
+    assert set(answers) <= {
+        "not-a-member",
+        "invitation-expired",
+        "invitation-used-up",
+        "invitation-withdrawn",
+        "malformed",
+        "closed",
+    }, answers
+    assert answers["closed"] < ATTEMPTS / 5, answers
+    # Nobody has come in by it, and the line that they tried is still good.
+    assert await asyncio.to_thread(client(founder).members) == before
+    async with Outsider("invited", swarm) as device:
+        await device.transport.dial(founder.peer_id, founder.addresses, 10.0)
+        answer = await device.ask(founder.peer_id, asks(good, device.id))
+        assert isinstance(answer, Welcome)
+        assert digest(answer.description) == good.invitation.invitation.description  # type: ignore[union-attr]
