@@ -64,15 +64,20 @@ class _Finder(MetaPathFinder):
     ) -> ModuleSpec | None:
         if name == COMPILER:
             sys.meta_path.remove(self)
-            module = sys.modules.get(PUT_OFF)
-            if isinstance(module, PutOff):
-                module.run()
+            make_whole()
         elif name == PUT_OFF:
             spec = PathFinder.find_spec(name, path, target)
             if spec is not None and spec.loader is not None:
                 spec.loader = _Lazily(spec.loader)
             return spec
         return None
+
+
+def make_whole() -> None:
+    """Run what was put off: for code that may use all of torch (`torch.Generator()` wants it)."""
+    module = sys.modules.get(PUT_OFF)
+    if isinstance(module, PutOff):
+        module.run()
 
 
 def put_off() -> None:

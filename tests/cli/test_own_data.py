@@ -37,8 +37,8 @@ def test_a_table_becomes_a_closed_swarm_with_a_task_description(tmp_path: Path) 
     assert [c["type"] for c in done["columns"]] == ["number", "category", "number", "target"]
     assert (done["title"], done["model"]) == ("flowers", "5 - 32 - 3 perceptron")
     config = tomllib.loads((home / "config.toml").read_text())
-    assert config["task"] == {"name": "table", "data": str(data)}
-    assert config["learning"]["weight_decay"] == 0.03
+    assert config["task"] == {"name": "described", "data": str(data)}
+    assert list(config) == ["task"]
     assert stat.S_IMODE((home / "task.json").stat().st_mode) == 0o600
     (own,) = gossipd("members", "ls", "--format", "json", home=home).document["data"]
     assert own["founder"]

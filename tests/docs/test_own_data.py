@@ -100,11 +100,9 @@ def filled(desk: Desk, line: str) -> str:
     """The line with what its reader has to put in, and away from the local network."""
     if "gossipd start" in line:
         line += " --listen 127.0.0.1 --no-mdns"
-    if "ADDRESS" in line:
-        line = line.replace("ADDRESS", desk.client("ann").identity()["addresses"][0])
-    if "PEER" in line:
-        answer = json.loads(desk.type("ben", "gossipd id --format json"))
-        line = line.replace("PEER", answer["data"]["peer_id"])
+    if "LINE" in line:
+        answer = json.loads(desk.type("ann", "gossipd invite --format json"))
+        line = line.replace("LINE", answer["data"]["line"])
     return line
 
 
@@ -125,8 +123,6 @@ def test_every_command_of_the_page_works(desk: Desk) -> None:
                 accuracy = re.search(r"^accuracy +([\d.]+)$", said, re.MULTILINE)
                 assert accuracy is not None
                 assert float(accuracy[1]) > 0.8
-        if who == "ann":
-            (desk.folder / "task.json").write_bytes((desk.home("ann") / "task.json").read_bytes())
 
     for name in ("answers.csv", "answers-of-both.csv"):
         answers = table(desk.folder / name)

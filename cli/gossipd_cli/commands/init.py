@@ -158,7 +158,7 @@ def init(
         )
         plan = plan_for(data, wishes)
     done = make_home(paths, plan, swarm, found=closed or (plan is not None and not joining))
-    emit(output_format, done, _text)
+    emit(output_format, done, understood)
     if plan is not None and plan.description is not None and plan.founds:
         say(f"whoever joins needs the task description: {paths.task}")
 
@@ -173,7 +173,9 @@ def initialise(paths: Paths, data: Path | None, swarm: str | None) -> dict[str, 
     return make_home(paths, plan, swarm, found=plan is not None)
 
 
-def make_home(paths: Paths, plan: "Plan | None", swarm: str | None, *, found: bool) -> dict[str, Any]:
+def make_home(
+    paths: Paths, plan: "Plan | None", swarm: str | None, *, found: bool
+) -> dict[str, Any]:
     """Write all of it, or nothing."""
     values = dict(plan.settings) if plan else {}
     if swarm:
@@ -236,7 +238,7 @@ def _units(text: str) -> tuple[int, ...]:
     return tuple(map(int, _listed(text)))
 
 
-def _text(data: dict[str, Any]) -> str:
+def understood(data: dict[str, Any]) -> str:
     """How each column was understood, then what was made."""
     fields = render.fields({name: value for name, value in data.items() if name != "columns"})
     columns = printable(data.get("columns", []))
