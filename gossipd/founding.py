@@ -9,6 +9,7 @@ whether its own data fit. Loads numpy, and torch only for images and for code of
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -154,11 +155,22 @@ def _of_table(data: Path, wishes: Wishes) -> Plan:
 
 def _of_folder(folder: Path, wishes: Wishes) -> Plan:
     if any("-idx" in path.name or ".idx" in path.name for path in folder.iterdir()):
-        return Plan({"task.name": "idx", "task.data": str(folder)})
+        return Plan({"task.name": "idx", "task.data": str(folder)}, findings=_counted(folder))
     from gossipd.learning.images import describe_images
 
     described, findings = describe_images(folder, wishes.title or folder.name)
     return Plan(_described(folder), described, [found._asdict() for found in findings])
+
+
+def _counted(folder: Path) -> list[Document]:
+    """The examples of each class in a folder of IDX files, which are read whole."""
+    from gossipd.learning.describe import Finding
+    from gossipd.learning.idx import IdxImages
+    from gossipd.learning.partition import Shard
+
+    _, labels = IdxImages(folder).train_data(Shard())
+    counts = sorted(Counter(labels.tolist()).items())
+    return [Finding(str(n), "class", 0, f"{count} images")._asdict() for n, count in counts]
 
 
 def _joining(data: Path | None, wishes: Wishes, described: Description) -> Plan:

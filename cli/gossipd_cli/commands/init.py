@@ -206,8 +206,8 @@ def make_home(
     if plan is not None and plan.description is not None:
         from gossipd.founding import about
 
-        done |= about(plan.description) | {"columns": list(plan.findings)}
-    return done
+        done |= about(plan.description)
+    return done | ({"columns": list(plan.findings)} if plan is not None else {})
 
 
 def _identity(paths: Paths) -> str:
