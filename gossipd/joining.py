@@ -51,6 +51,11 @@ def addresses_of(line: Line) -> tuple[str, ...]:
     return tuple(f"{address}/p2p/{line.inviter}" for address in line.addresses)
 
 
+def describes(line: Line) -> bool:
+    """Whether the inviter hands out a task description."""
+    return line.invitation is not None and line.invitation.invitation.description is not None
+
+
 def pending(home: Path) -> str | None:
     """The line that waits in a state directory."""
     try:
@@ -84,7 +89,7 @@ async def complete(paths: Paths, identity: Identity, timeout: float) -> bool:
     books = Books(paths.members, identity, paths.database)
     if line.invitation is not None and books.swarm() != line.swarm:
         welcome = await _ask(line, identity, timeout)
-        if line.invitation.invitation.description is not None:
+        if describes(line):
             if digest(welcome.description) != line.invitation.invitation.description:
                 raise _untrue("the description of the task is not the one that was announced")
             replace(paths.home / DESCRIPTION_FILE, welcome.description)

@@ -73,10 +73,10 @@ class SwarmConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class TaskConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What is learnt, and from which part of the data."""
 
-    name: Literal["digits", "idx", "table", "images", "code"] = "digits"
-    """digits: scikit-learn's, built in; idx: the IDX images in the folder `data`; table and images:
-    what the task description `task.json` in the state directory says; code: a class of your own.
-    `gossipd init` writes it."""
+    name: Literal["digits", "idx", "described", "code"] = "digits"
+    """digits: scikit-learn's, built in; idx: the IDX images in the folder `data`; described: a
+    table or images, as the task description `task.json` in the state directory says; code: a class
+    of your own. `gossipd init` and `join` write it."""
     data: str = ""
     """This device's own data: a table (CSV, NPZ, Parquet), or a folder of images or IDX files.
     Empty: it has none, and carries and uses what others learn."""

@@ -11,6 +11,7 @@ import typer
 from gossipd.config import Paths, home_directory, paths_of, write_initial
 from gossipd.errors import ExitCode, OperatorError
 from gossipd_cli import render
+from gossipd_cli.commands import init
 from gossipd_cli.options import FormatOption, HomeOption, client, example
 from gossipd_cli.output import Format, emit, say
 
@@ -75,7 +76,7 @@ def invite(
     "join",
     epilog=example(
         "gossipd join gossipd-lQHEEK...",
-        "gossipd join gossipd-lQHEEK... --data ~/xrays",
+        "gossipd join gossipd-lQHEEK... --data mine.csv",
         "gossipd start --detach",
     ),
 )
@@ -87,14 +88,17 @@ def join(
         Path | None,
         typer.Option(
             "--data",
-            metavar="DIR",
-            help="Directory of IDX files to train on. Default: the built-in digits.",
+            metavar="PATH",
+            help="This device's own data for the swarm's task: a table, or a folder of images.",
             exists=True,
-            file_okay=False,
             resolve_path=True,
             show_default=False,
         ),
     ] = None,
+    task: Annotated[
+        str,
+        typer.Option(metavar="FILE.py:CLASS", help="The swarm's task, where that is own code."),
+    ] = "",
     timeout: Annotated[
         float, typer.Option(min=1.0, max=3600.0, help="Seconds to try to reach the inviter.")
     ] = JOIN_SECONDS,
@@ -102,12 +106,12 @@ def join(
     output_format: FormatOption = Format.text,
 ) -> None:
     """Make a state directory that belongs to the inviter's swarm. Then: gossipd start."""
-    from gossipd.joining import parse
+    from gossipd.joining import describes, parse
 
     text = sys.stdin.read(8192) if line == "-" else line
     told = parse(text)
     paths = paths_of(home_directory(home))
-    values: dict[str, Any] = {} if data is None else {"task.name": "idx", "task.data": str(data)}
+    values = _task(describes(told), data, task)
     is_new = _prepare(paths, text, values)
     try:
         peer_id = _complete(paths, timeout)
@@ -122,7 +126,10 @@ def join(
         "closed": told.invitation is not None,
         "inviter": told.inviter,
     }
-    emit(output_format, done, render.fields)
+    fits: list[dict[str, Any]] = []
+    if data is not None and values["task.name"] == "described":
+        fits = _fitting(paths, data)
+    emit(output_format, done | ({"columns": fits} if fits else {}), init.understood)
     say("joined; `gossipd start` begins to learn with the others")
 
 
@@ -149,6 +156,29 @@ def _days(text: str) -> float | None:
     if found is None:
         raise typer.BadParameter(f"{text!r} is not like 30m, 12h, 7d or never", param_hint="TIME")
     return float(found[1]) * _UNITS[found[2]]
+
+
+def _task(described: bool, data: Path | None, task: str) -> dict[str, Any]:
+    """What the settings say of the task. A description comes from the inviter; code does not."""
+    if task:
+        from gossipd.founding import plan_for_code
+
+        return plan_for_code(task, data).settings
+    if described:
+        return {"task.name": "described", "task.data": str(data or "")}
+    return {} if data is None else {"task.name": "idx", "task.data": str(data)}
+
+
+def _fitting(paths: Paths, data: Path) -> list[dict[str, Any]]:
+    """How this device's data fit the description that came. The device is a member either way."""
+    from gossipd.founding import Wishes, plan_for
+
+    try:
+        return list(plan_for(data, Wishes(task_file=paths.task)).findings)
+    except OperatorError as error:
+        say("joined; but the data do not fit the swarm's task yet")
+        hint = f"{error.hint}; then: gossipd start"
+        raise OperatorError(error.code, error.message, hint, error.exit_code) from None
 
 
 def _prepare(paths: Paths, text: str, values: dict[str, Any]) -> bool:
