@@ -13,6 +13,7 @@ from gossipd_cli.commands import (
     join,
     lifecycle,
     members,
+    metrics,
     models,
     peers,
     scenario,
@@ -59,6 +60,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(train.app, name="train")
 app.add_typer(stream.app)
+app.add_typer(metrics.app, name="metrics")
 app.add_typer(wait.app)
 app.add_typer(configuration.app, name="config")
 app.add_typer(completion.app)
