@@ -59,6 +59,8 @@ class Options:
     """A folder of data sets; None: the built-in digits."""
     quick: bool
     """A smoke test of a few seconds, on the digits: its numbers mean nothing."""
+    own: Mapping[str, Any] = field(default_factory=dict)
+    """What the benchmark's own options say, by their names."""
 
     @property
     def seeds(self) -> Sequence[int]:
@@ -81,12 +83,21 @@ class Report:
     """By the end of the file's name."""
 
 
-def main(name: str, summary: str, measure: Callable[[Options], Report]) -> int:
-    """Run the benchmark `name` as the command line asks; the exit code."""
-    arguments = _parser(name, summary).parse_args()
+def main(
+    name: str,
+    summary: str,
+    measure: Callable[[Options], Report],
+    own: Callable[[argparse.ArgumentParser], object] | None = None,
+) -> int:
+    """Run the benchmark `name` as the command line asks; the exit code. `own` adds its options."""
+    parser = _parser(name, summary)
+    if own is not None:
+        own(parser)
+    arguments = parser.parse_args()
     began, cpu = time.monotonic(), _cpu_seconds()
     try:
-        options = Options(_data(arguments.data, arguments.quick), arguments.quick)
+        data = _data(arguments.data, arguments.quick)
+        options = Options(data, arguments.quick, vars(arguments))
         report = measure(options)
         figures = _save(name, report.figures, arguments.output)
     except OperatorError as error:

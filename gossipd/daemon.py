@@ -32,6 +32,7 @@ from gossipd.learning.build import learner_from_config
 from gossipd.learning.compute import give_way
 from gossipd.learning.errors import LearningError
 from gossipd.membership import Books
+from gossipd.memory import give_back
 from gossipd.network.interface import PortInUse
 from gossipd.network.libp2p_transport import Libp2pTransport
 from gossipd.operations import Operations
@@ -190,6 +191,7 @@ async def _daemon(
         async with serve(operations, event_log, records, paths.socket):
             await _start(parts, config)
             upkeep.save()
+            await asyncio.to_thread(give_back)
             keeping = asyncio.create_task(upkeep.run(), name="upkeep")
             try:
                 status = operations.status()

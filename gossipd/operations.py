@@ -9,11 +9,13 @@ from typing import Any
 
 from gossipd import __version__
 from gossipd.address import check_address, check_peer_id
+from gossipd.census import census
 from gossipd.config import Config, Paths
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.health import Health
 from gossipd.identity import Identity
 from gossipd.invitations import Invitations
+from gossipd.learning.errors import LearningError
 from gossipd.membership import Books, handed_on, row
 from gossipd.protocol import events
 from gossipd.protocol.roster import State
@@ -142,6 +144,9 @@ class Operations:
             "bytes_today": day.bytes,
             "resting": self._upkeep.resting,
         }
+
+    def inside(self) -> Document:
+        return census(self._parts, self._store)
 
     def _coding(self) -> Document:
         """What `gossip.codec` has come to, and what that saves against float32."""
@@ -354,7 +359,12 @@ class Operations:
 
     async def evaluate(self) -> Document:
         model = self._parts.models.pointers.serving
-        result = await self._compute.run(lambda: self._learner.test(self._parts.models.get(model)))
+        try:
+            result = await self._compute.run(
+                lambda: self._learner.test(self._parts.models.get(model))
+            )
+        except LearningError as error:
+            raise OperatorError("data", str(error), error.hint) from None
         return {
             "hash": model.hex(),
             "loss": result.loss,

@@ -7,6 +7,7 @@ from typing import Any
 from gossipd.control.events import EventLog
 from gossipd.control.logs import get_logger
 from gossipd.guest import Day, Guest, Sleep
+from gossipd.memory import give_back
 from gossipd.network.interface import NetworkError
 from gossipd.protocol import events
 from gossipd.runtime import state
@@ -109,6 +110,7 @@ class Upkeep:
         try:
             self.save()
             await asyncio.to_thread(self._store.collect)
+            await asyncio.to_thread(give_back)
         except OSError as error:
             log.warning("upkeep failed", error=str(error))
         now = tuple(self._parts.transport.addresses)

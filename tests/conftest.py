@@ -28,6 +28,11 @@ class Collector(logging.Handler):
         self.errors.append(self.format(record))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow ones first: at the end one worker would be left with them, and the others idle."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(autouse=True)
 def loop_errors(request: pytest.FixtureRequest) -> Iterator[list[str]]:
     """Fails a test in whose time an event loop, on any thread, had an exception without an owner.
@@ -56,7 +61,9 @@ def nothing_is_left_running() -> Iterator[None]:
     """
     threads_before = set(threading.enumerate())
     yield
-    _, processes = psutil.wait_procs(psutil.Process().children(recursive=True), timeout=GRACE)
+    children = psutil.Process().children(recursive=True)
+    ours = [process for process in children if not is_pythons_own(process)]
+    _, processes = psutil.wait_procs(ours, timeout=GRACE)
     threads = [
         thread
         for thread in threading.enumerate()
@@ -70,3 +77,11 @@ def nothing_is_left_running() -> Iterator[None]:
         process.kill()
     if left:
         pytest.fail("left running: " + ", ".join(left), pytrace=False)
+
+
+def is_pythons_own(process: psutil.Process) -> bool:
+    """What `multiprocessing` starts once, with its first process, to end when this one does."""
+    try:
+        return "multiprocessing.resource_tracker" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False

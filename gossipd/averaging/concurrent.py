@@ -11,8 +11,11 @@ from itertools import combinations
 from math import fsum
 from typing import Literal
 
+import numpy as np
+
+from gossipd.averaging.fused import mean_and_moments, spreads_of
 from gossipd.averaging.mean import mean, shares
-from gossipd.averaging.variance import correct, input_variances, weighted
+from gossipd.averaging.variance import believed, correct, declarations, weighted
 from gossipd.tensors.layout import Layout, Vector, content_hash
 
 Average = Literal["variance_corrected", "mean"]
@@ -80,19 +83,23 @@ def _weighed(
     """The sides by these weights, and by the counts of a row's class where those are known."""
     vectors = [side.vector for side in sides]
     rows = _row_weights(layout, sides, layers)
+    declared = declarations(layout, len(sides), [side.declared for side in sides])
 
-    merged = mean(vectors, layers)
-    parts = [layers] * len(layout.tensors)
-    if rows is not None:
-        for index, (spec, piece) in enumerate(zip(layout.tensors, layout.slices, strict=True)):
-            if spec.name in layout.output:
-                _mean_of_rows(merged[piece], [vector[piece] for vector in vectors], rows)
-                parts[index] = [fsum(column) / len(rows) for column in zip(*rows, strict=True)]
-
-    if average == "variance_corrected":
-        variances = input_variances(layout, vectors, [side.declared for side in sides])
-        columns = zip(zip(*variances, strict=True), parts, strict=True)
-        correct(layout, merged, [weighted(column, part) for column, part in columns])
+    merged = np.empty(layout.parameters, np.float32)
+    for index, (spec, piece) in enumerate(zip(layout.tensors, layout.slices, strict=True)):
+        out, tensors, parts = merged[piece], [vector[piece] for vector in vectors], layers
+        corrected = average == "variance_corrected" and spec.kind == "weight"
+        if rows is not None and spec.name in layout.output:
+            _mean_of_rows(out, tensors, rows)
+            parts = [fsum(column) / len(rows) for column in zip(*rows, strict=True)]
+            spreads = spreads_of(tensors, out) if corrected else None
+        elif corrected:
+            spreads = mean_and_moments(tensors, layers, out)
+        else:
+            out[:], spreads = mean(tensors, layers), None
+        if spreads is not None:
+            said = [declaration[index] for declaration in declared]
+            correct(out, spreads.mean, weighted(believed(spreads.inputs, said), parts))
     return merged
 
 

@@ -10,11 +10,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gossipd.averaging.mean import BLOCK, mean, shares
-from gossipd.tensors.layout import Layout, Vector
+from gossipd.averaging.fused import LARGE, mean_and_moments
+from gossipd.averaging.mean import mean, shares
+from gossipd.tensors.layout import Layout, Moments, Vector
 
 SELF_WEIGHT = 0.5
 """beta of the paper."""
+RESCALED = 32_768
+"""Numbers rescaled at once: they stay in the cache next to the core (ours, measured)."""
 
 Declared = Sequence[Sequence[float] | None]
 """Per model: the variance of each tensor before encoding as its author signed it, or None."""
@@ -38,7 +41,7 @@ def variance_corrected(
 
     Departure from the paper: without `own` (an aggregation), o = mean_j(m_j) and v* is the weighted
     mean of all inputs' variances. `weights` (equal by default) and `declared` (see
-    `input_variances`) belong to the received models.
+    `believed`) belong to the received models.
 
     Equal inputs give the very same bits. Finite inputs give a finite result unless one of them
     comes near the end of float32; what overflows is infinite, for the gate to refuse.
@@ -50,35 +53,52 @@ def variance_corrected(
     if not 0.0 <= self_weight <= 1.0:
         raise ValueError(f"a self weight of {self_weight} is not in [0, 1]")
     parts = shares(weights, len(received))
-    if own is None:
-        averaged = mean(received, parts)
-    else:
-        others = [(1.0 - self_weight) * part for part in parts]
-        averaged = mean([own, *received], [self_weight, *others])
-    variances = input_variances(layout, received, declared)
-    targets = [weighted(column, parts) for column in zip(*variances, strict=True)]
-    correct(layout, averaged, targets)
+    models, mixed = list(received), parts
+    if own is not None:
+        models = [own, *received]
+        mixed = [self_weight, *((1.0 - self_weight) * part for part in parts)]
+    for model in models:
+        layout.check(model)
+    claims = declarations(layout, len(received), declared)
+    averaged = np.empty(layout.parameters, np.float32)
+    for index, (spec, piece) in enumerate(zip(layout.tensors, layout.slices, strict=True)):
+        tensors = [model[piece] for model in models]
+        if spec.kind != "weight":
+            averaged[piece] = mean(tensors, mixed)
+            continue
+        spreads = mean_and_moments(tensors, mixed, averaged[piece])
+        found = spreads.inputs[len(models) - len(received) :]
+        target = weighted(believed(found, [claim[index] for claim in claims]), parts)
+        correct(averaged[piece], spreads.mean, target)
     return averaged
 
 
-def input_variances(
-    layout: Layout, models: Sequence[Vector], declared: Declared | None = None
-) -> list[tuple[float, ...]]:
-    """The variances [model][tensor] that an average of `models` is corrected to.
+def declarations(
+    layout: Layout, models: int, declared: Declared | None
+) -> list[Sequence[float | None]]:
+    """What the authors of so many models say of each tensor's variance, [model][tensor].
+
+    A declaration without exactly one number per tensor is none. ValueError for a wrong number of
+    them.
+    """
+    nothing: list[float | None] = [None] * len(layout.tensors)
+    if declared is None:
+        return [nothing] * models
+    if len(declared) != models:
+        raise ValueError(f"{len(declared)} declarations for {models} models")
+    return [said if said and len(said) == len(nothing) else nothing for said in declared]
+
+
+def believed(found: Sequence[Moments], declared: Sequence[float | None]) -> list[float]:
+    """The variances of one tensor in each model that their average is corrected to.
 
     Ours: stochastic rounding in a codec adds variance that averaging removes again, so correcting
     to what was decoded inflates the weights. What the author declares is used instead, between 0
-    and the decoded variance: it can only make the correction smaller. A declaration without exactly
-    one number per tensor is none.
+    and the decoded variance: it can only make the correction smaller.
     """
-    measured = [layout.variances(model) for model in models]
-    if declared is None:
-        return measured
     return [
-        decoded
-        if said is None or len(said) != len(decoded)
-        else tuple(max(0.0, min(pair)) for pair in zip(said, decoded, strict=True))
-        for said, decoded in zip(declared, measured, strict=True)
+        here.variance if said is None else max(0.0, min(said, here.variance))
+        for here, said in zip(found, declared, strict=True)
     ]
 
 
@@ -89,25 +109,23 @@ def weighted(values: Sequence[float], parts: Sequence[float]) -> float:
     return max(first + change, 0.0)
 
 
-def correct(layout: Layout, vector: Vector, targets: Sequence[float]) -> None:
-    """Scale each weight tensor of `vector` about its mean, in place, to its target variance.
+def correct(tensor: Vector, now: Moments, target: float) -> None:
+    """Scale a weight tensor about its mean, in place, from the moments that it has to a variance.
 
     A tensor without variance (constant, or a single number) stays as it is, and so does every bit
     of one whose variance is the target. Departure from the authors' code: no epsilon, their 1e-4
     under-corrects small layers.
+
+    LARGE tensors in float32: a number x is off by at most 2^-22 * (|x - mean| * factor + |mean|).
     """
-    every = zip(layout.tensors, layout.slices, layout.moments(vector), targets, strict=True)
-    for spec, piece, now, target in every:
-        if spec.kind == "weight" and 0.0 < now.variance != target:
-            _rescale(vector[piece], now.mean, math.sqrt(target / now.variance))
-
-
-def _rescale(values: Vector, centre: float, factor: float) -> None:
-    """values = centre + (values - centre) * factor, in place."""
-    for start in range(0, values.size, BLOCK):
-        block = values[start : start + BLOCK].astype(np.float64)
-        block -= centre
-        block *= factor
-        block += centre
+    if not 0.0 < now.variance != target:
+        return
+    factor = math.sqrt(target / now.variance)
+    for start in range(0, tensor.size, RESCALED):
+        piece = tensor[start : start + RESCALED]
+        block = piece if tensor.size >= LARGE else piece.astype(np.float64)
         with np.errstate(over="ignore"):
-            values[start : start + BLOCK] = block
+            block -= now.mean
+            block *= factor
+            block += now.mean
+            piece[:] = block

@@ -144,6 +144,7 @@ class Api:
         """The ASGI application."""
         table: list[tuple[str, str, Endpoint]] = [
             ("GET", "/v1/status", self.status),
+            ("GET", "/v1/inside", self.inside),
             ("GET", "/v1/peers", self.peers),
             ("POST", "/v1/peers", self.add_peer),
             ("DELETE", "/v1/peers/{peer}", self.remove_peer),
@@ -188,6 +189,9 @@ class Api:
 
     async def status(self, request: Request) -> Any:
         return self._operator.status()
+
+    async def inside(self, request: Request) -> Any:
+        return self._operator.inside()
 
     async def peers(self, request: Request) -> Any:
         return self._operator.peers()

@@ -42,6 +42,10 @@ class Client:
     def status(self) -> Document:
         return self._document("GET", "/v1/status")
 
+    def inside(self) -> Document:
+        """How much the daemon holds of what: threads, tasks, objects, the entries of its tables."""
+        return self._document("GET", "/v1/inside")
+
     def peers(self) -> list[Document]:
         return self._documents("GET", "/v1/peers")
 

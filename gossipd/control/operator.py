@@ -40,6 +40,15 @@ class Operator(Protocol):
         """
         ...
 
+    def inside(self) -> Document:
+        """What the process holds, for who looks for a leak:
+
+        {threads, tasks, network_tasks, objects, types: {name: count}, tables: {name: entries}}
+
+        The names are those of this version's code.
+        """
+        ...
+
     def peers(self) -> list[Document]:
         """[{peer_id, state, address, outbound, round_trip, steps, examples, next_dial_in, failures,
         last_error, refused: {reason: count}}]; state: connected | dialing | backing-off | known;

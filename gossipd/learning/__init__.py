@@ -10,6 +10,11 @@
     learner     all of it behind `gossipd.runtime.ports.Learner`
     build       configuration -> learner
     compute     what the compute worker's thread does to itself before it starts
+    lazily      what `import torch` need not run
 
 Importing this package loads nothing; `task`, `learner` and what builds on them load torch.
 """
+
+from gossipd.learning.lazily import put_off
+
+put_off()

@@ -5,7 +5,7 @@ notice. Two calls with equal arguments return equal bits on one machine with one
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,7 +63,8 @@ class TorchLearner:
         self.use_threads()
 
         inputs, targets = _checked(task, task.train_data(shard))
-        self._testing = _checked(task, task.test_data())
+        testing = self._testing()
+        self._tests: Examples | None = None if len(testing[1]) else testing
         labels = None if task.classes is None else targets.numpy()
         training, held = hold_out(len(targets), labels, task.seed)
         self._training = inputs[training], targets[training]
@@ -78,7 +79,7 @@ class TorchLearner:
             if task.portable_genesis
             else self._model.vector()
         )
-        self._try_model()
+        self._try_model((self._training, testing))
         self._known = self._known_classes()
         self._guess_loss = self._guess()
 
@@ -160,16 +161,28 @@ class TorchLearner:
         return replace(self._judge(output, targets), known_loss=self._known_loss(output, targets))
 
     def test(self, vector: Vector) -> Evaluation:
-        inputs, targets = self._testing
+        """On the test set. DataError when it cannot be read any more."""
+        inputs, targets = self._test_set()
         if not len(targets):
             return Evaluation(self._guess_loss, None, 0)
         return self._judge(self._output(vector, inputs), targets)
 
     def metrics(self, vector: Vector) -> dict[str, float]:
         """All of the task's metrics on the test set; empty where there is none."""
-        if not len(self._testing[1]):
+        inputs, targets = self._test_set()
+        if not len(targets):
             return {}
-        return dict(self._task.metrics(self._output(vector, self._testing[0]), self._testing[1]))
+        return dict(self._task.metrics(self._output(vector, inputs), targets))
+
+    def _test_set(self) -> Examples:
+        """Read, and checked, when the learner is built, and kept from its first use on: most nodes
+        never use it, and of ten thousand images it takes 31 MB."""
+        if self._tests is None:
+            self._tests = self._testing()
+        return self._tests
+
+    def _testing(self) -> Examples:
+        return _checked(self._task, self._task.test_data())
 
     def _draw(self, seed: int) -> FlatModule:
         with torch.random.fork_rng(devices=[]):
@@ -215,9 +228,9 @@ class TorchLearner:
         count = self._task.classes if self._known is None else len(self._known)
         return float(self._task.loss(torch.zeros(count, count), torch.arange(count)))
 
-    def _try_model(self) -> None:
+    def _try_model(self, data: Sequence[Examples]) -> None:
         """The model takes the inputs and, for a classification, returns one logit per class."""
-        sample = next((x[:2] for x, y in (self._training, self._testing) if len(y)), None)
+        sample = next((x[:2] for x, y in data if len(y)), None)
         if sample is None or self._task.classes is None:
             return
         shape = tuple(self._output(self._genesis, sample).shape)

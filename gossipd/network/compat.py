@@ -9,6 +9,7 @@ one test for every known fault, whether it is patched here or avoided by how lib
     host         Noise and yamux only (the default accepts plaintext); libp2p itself dials nobody
     dialler      every address is tried (upstream: one), in bounded time, at once after a failure
     link, links  a heartbeat (nothing reports a dead peer), one connection of two
+    noise        messages are read and written as many at once as there are
     yamux        our own muxer, see there
 """
 
@@ -28,10 +29,12 @@ from libp2p.network import auto_connector
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.swarm import Swarm
 from libp2p.protocol_muxer import multiselect_communicator
+from libp2p.security.noise import patterns
 from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
 from libp2p.transport.tcp import tcp
 from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 
+from gossipd.network.noise import BatchedNoise
 from gossipd.network.sockets import BufferedTCPStream
 
 VERSION = "0.8.1"
@@ -72,6 +75,7 @@ def apply() -> None:
     _replace(multiselect_communicator, "read_delim", read_delim)
     _replace(tcp, "TrioTCPStream", BufferedTCPStream)
     _replace(tcp, "_set_reuse_flags", set_reuse_flags)
+    _replace(patterns, "NoiseTransportReadWriter", BatchedNoise)
     _replace(BasicHost, "_schedule_identify", skip_identify)
     for name in ("libp2p", auto_connector.logger.name):  # the latter has a level of its own
         logging.getLogger(name).setLevel(logging.CRITICAL)

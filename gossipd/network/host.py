@@ -180,9 +180,15 @@ class Host:
         return await self._kept(peer).request(payload, timeout)
 
     async def fetch(
-        self, peer: str, key: bytes, buffer: memoryview, offset: int, progress_timeout: float
+        self,
+        peer: str,
+        key: bytes,
+        buffer: memoryview,
+        offset: int,
+        progress_timeout: float,
+        end: int | None = None,
     ) -> None:
-        await self._kept(peer).fetch(key, buffer, offset, progress_timeout)
+        await self._kept(peer).fetch(key, buffer, offset, progress_timeout, end)
 
     def connections(self) -> Sequence[Connection]:
         """May be called from another thread."""

@@ -144,9 +144,15 @@ class Transport(Protocol):
         ...
 
     async def fetch_blob(
-        self, peer: str, key: bytes, buffer: memoryview, offset: int, progress_timeout: float
+        self,
+        peer: str,
+        key: bytes,
+        buffer: memoryview,
+        offset: int,
+        progress_timeout: float,
+        end: int | None = None,
     ) -> None:
-        """Fill `buffer[offset:]` with the blob's bytes from `offset` on.
+        """Fill `buffer[offset:end]` with the blob's bytes from `offset` on; to its end for None.
 
         The buffer's length is the whole blob's size: a peer that announces another is refused
         before a byte of the body is read. Raises TransferInterrupted.

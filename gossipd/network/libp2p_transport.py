@@ -159,11 +159,19 @@ class Libp2pTransport:
             raise RequestFailed("disconnected") from None
 
     async def fetch_blob(
-        self, peer: str, key: bytes, buffer: memoryview, offset: int, progress_timeout: float
+        self,
+        peer: str,
+        key: bytes,
+        buffer: memoryview,
+        offset: int,
+        progress_timeout: float,
+        end: int | None = None,
     ) -> None:
         try:
             life = self._alive()
-            await life.bridge.call(life.host.fetch, peer, key, buffer, offset, progress_timeout)
+            await life.bridge.call(
+                life.host.fetch, peer, key, buffer, offset, progress_timeout, end
+            )
         except (BridgeDown, NotConnected):
             raise TransferInterrupted("disconnected", offset) from None
 

@@ -138,10 +138,15 @@ class Link:
         raise RequestFailed("timeout", "no stream to the peer")
 
     async def fetch(
-        self, key: bytes, buffer: memoryview, offset: int, progress_timeout: float
+        self,
+        key: bytes,
+        buffer: memoryview,
+        offset: int,
+        progress_timeout: float,
+        end: int | None = None,
     ) -> None:
         try:
-            await self._blobs.fetch(key, buffer, offset, progress_timeout)
+            await self._blobs.fetch(key, buffer, offset, progress_timeout, end)
         except Unsupported as error:
             raise TransferInterrupted("disconnected", offset, str(error)) from None
 

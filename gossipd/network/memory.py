@@ -124,23 +124,30 @@ class MemoryTransport:
             raise RequestFailed("busy" if waiting else "timeout") from None
 
     async def fetch_blob(
-        self, peer: str, key: bytes, buffer: memoryview, offset: int, progress_timeout: float
+        self,
+        peer: str,
+        key: bytes,
+        buffer: memoryview,
+        offset: int,
+        progress_timeout: float,
+        end: int | None = None,
     ) -> None:
-        end = self._ends.get(peer)
-        if end is None:
+        link = self._ends.get(peer)
+        if link is None:
             raise TransferInterrupted("disconnected", offset)
         position = offset
+        end = len(buffer) if end is None else end
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(progress_timeout) as deadline:
-                blob = await end.until_closed(self._find(end, bytes(key)))
+                blob = await link.until_closed(self._find(link, bytes(key)))
                 if blob is None or offset > len(blob):
                     raise TransferInterrupted("gone", offset)
                 if len(blob) != len(buffer):
                     raise TransferInterrupted("wrong-size", offset)
-                while position < len(buffer):
-                    piece = bytes(blob[position : position + limits.CHUNK_BYTES])
-                    await end.until_closed(end.twin.send(len(piece)))
+                while position < end:
+                    piece = bytes(blob[position : min(position + limits.CHUNK_BYTES, end)])
+                    await link.until_closed(link.twin.send(len(piece)))
                     buffer[position : position + len(piece)] = piece
                     position += len(piece)
                     deadline.reschedule(loop.time() + progress_timeout)

@@ -6,11 +6,10 @@ import trio
 from libp2p.abc import INetStream
 from libp2p.exceptions import BaseLibp2pError
 
+from gossipd.network.yamux.frames import FRAME_BYTES
 from gossipd.network.yamux.stream import MuxedStream
 
 READ_BYTES = 256 * 1024
-WRITE_BYTES = 64 * 1024
-"""Written under one deadline: about one muxer frame."""
 
 
 class PipeBroken(Exception):
@@ -55,10 +54,21 @@ class Pipe:
         return await self._receive(min(limit, READ_BYTES), within)
 
     async def write(self, data: bytes | memoryview) -> None:
-        """All of `data`, after whoever writes now."""
+        """All of `data`, after whoever writes now. The deadline begins anew with each frame."""
         async with self._writing:
-            for start in range(0, len(data), WRITE_BYTES):
-                await self._send(data[start : start + WRITE_BYTES])
+            if self.broken:
+                raise PipeBroken("an earlier write was interrupted")
+            self.broken = True
+            try:
+                with trio.fail_after(self._stall) as deadline:
+                    for start in range(0, len(data), FRAME_BYTES):
+                        deadline.deadline = trio.current_time() + self._stall
+                        await self._muxed.write(data[start : start + FRAME_BYTES])
+            except trio.TooSlowError:
+                raise PipeStalled from None
+            except BaseLibp2pError as error:
+                raise PipeBroken(str(error)) from None
+            self.broken = False
 
     async def finish(self) -> None:
         """Write no more, and wait until the other side has ended, too; then, or in time, forget."""
@@ -90,16 +100,3 @@ class Pipe:
         except BaseLibp2pError as error:
             self.broken = True
             raise PipeBroken(str(error)) from None
-
-    async def _send(self, piece: bytes | memoryview) -> None:
-        if self.broken:
-            raise PipeBroken("an earlier write was interrupted")
-        self.broken = True
-        try:
-            with trio.fail_after(self._stall):
-                await self._muxed.write(piece)
-        except trio.TooSlowError:
-            raise PipeStalled from None
-        except BaseLibp2pError as error:
-            raise PipeBroken(str(error)) from None
-        self.broken = False

@@ -49,8 +49,24 @@ class BufferedTCPStream(TrioTCPStream):
         if received:
             self.last_received = trio.current_time()
 
+    def take_prefixed(self, length_bytes: int) -> bytes | None:
+        """A message with its length before it, without that, if it is here already as a whole."""
+        start = self._position + length_bytes
+        end = start + int.from_bytes(self._buffer[self._position : start], "big")
+        if start > len(self._buffer) or end > len(self._buffer):
+            return None
+        self._position = end
+        return self._buffer[start:end]
+
     async def write(self, data: bytes) -> None:
-        await super().write(data)
+        """Upstream also takes a lock, whose way through trio's scheduler costs more than the write;
+        here the handshake and then the muxer's one task write, nobody beside them."""
+        try:
+            await self.stream.send_all(data)
+        except trio.BrokenResourceError as error:
+            raise ConnectionClosedError("reset by the remote", transport="tcp") from error
+        except trio.ClosedResourceError:
+            return  # the reader sees the end, too
         self.bytes_out += len(data)
 
     def get_remote_address(self) -> tuple[str, int] | None:

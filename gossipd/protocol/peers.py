@@ -14,7 +14,7 @@ when `limits.KNOWN_PEERS` overflows. Of those who are only heard of (strangers, 
 says who is dialled; how many are connected is for `slots` to say.
 """
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from random import Random
 
@@ -50,6 +50,9 @@ TRIM_SECONDS = 0.5
 """How soon after it the next look for a connection to give up, while there are too many."""
 NEVER = -1.0
 """Earlier than any use."""
+PASSERS_BY = 256
+"""Who connected, was never admitted, and cannot be dialled: so many are remembered with what was
+refused of them, the latest ones. Ours: anybody can come with as many keys as it likes."""
 REASONS = 64
 """Different reasons counted by name; peers may word theirs, so the rest is counted as "other"."""
 DIAL_TIMER = "peers.dial"
@@ -71,6 +74,8 @@ class Peers:
         self._needed = needed
         """Whom this node works with or waits for: their connections are not given up."""
         self._roster = Roster(rng)
+        self._passers: OrderedDict[str, None] = OrderedDict()
+        """Ids, the one that was lost first at the front."""
         self._reaches: deque[tuple[float, str]] = deque()
         """Who shall be dialled as soon as there is room, and until when."""
         self._dials: deque[tuple[float, Peer]] = deque()
@@ -319,6 +324,8 @@ class Peers:
         if peer is None or peer.state is not State.GREETING:
             return False
         self._move(peer, State.ADMITTED)
+        peer.admitted = True
+        self._passers.pop(peer_id, None)
         peer.deadline = None
         peer.failures = 0
         peer.last_error = None
@@ -361,7 +368,19 @@ class Peers:
         # Full jitter over half of the pause, so that a thousand peers do not redial in step.
         peer.next_dial = max(peer.next_dial, now + pause * self._rng.uniform(0.5, 1.0))
         self._move(peer, State.BACKING_OFF)
+        if not (peer.admitted or peer.addresses):
+            self._passed(peer_id)
         self._schedule(now, out)
+
+    def _passed(self, peer_id: str) -> None:
+        """Somebody has gone who was never admitted; the oldest such one is forgotten."""
+        self._passers[peer_id] = None
+        self._passers.move_to_end(peer_id)
+        while len(self._passers) > PASSERS_BY:
+            oldest, _ = self._passers.popitem(last=False)
+            peer = self.table.get(oldest)
+            if peer is not None and peer.state in WAITING and not peer.addresses:
+                self._roster.remove(oldest)
 
     def hold_off(self, peer_id: str, reason: str, now: float, out: list[Output]) -> None:
         """Disconnect a peer that does not belong here and let it be for a while."""

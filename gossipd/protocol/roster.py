@@ -43,6 +43,8 @@ class Peer:
     addresses: tuple[str, ...] = ()
     state: State = State.KNOWN
     outbound: bool = False
+    admitted: bool = False
+    """Whether its Hello was ever good."""
     met: bool = False
     """Whether it is known to have admitted this node too, so that it may be asked."""
     since: float = 0.0

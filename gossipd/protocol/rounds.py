@@ -97,18 +97,6 @@ class Rounds:
         self.fetcher = Fetcher(peers, self.pace, self.sampler.find, host.genesis, host.parameters)
         self.bases = Bases(view, work)
         self.islands = Islands(view, self.bases, self.pace, lambda: self.clock.proven)
-        self._stall = StallRule(
-            self.activity,
-            self.sampler,
-            self.clock,
-            self.pace,
-            peers,
-            host.policy,
-            host.rng,
-            me,
-            self._may_open,
-            self._open,
-        )
         self.desk = Desk(
             me,
             settings.sample,
@@ -121,6 +109,19 @@ class Rounds:
             self._attempt,
             peers.is_met,
             self._on_sealed,
+        )
+        self._stall = StallRule(
+            self.activity,
+            self.sampler,
+            self.clock,
+            self.pace,
+            peers,
+            host.policy,
+            host.rng,
+            me,
+            self._may_open,
+            self._open,
+            self.desk.look_ahead,
         )
         self.trainer = Trainer(
             me,

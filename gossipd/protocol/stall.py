@@ -63,6 +63,7 @@ class StallRule:
         me: str,
         may_open: Callable[[], bool],
         open_: Callable[[float, list[Output]], None],
+        look_ahead: Callable[[int, float, list[Output]], None],
     ) -> None:
         self._activity = activity
         self._sampler = sampler
@@ -75,6 +76,8 @@ class StallRule:
         self._may_open = may_open
         """Whether this node has nothing to do with a round that is under way."""
         self._open = open_
+        self._look_ahead = look_ahead
+        """Meet a round's sample."""
         self._seen = self._turned = 0.0
         self._placed_for = 0
         self._place = 0
@@ -148,6 +151,9 @@ class StallRule:
         if not called:
             self._sampler.draw(asked, 1, told, now, out)
             return
+        # Who is called is likely to train in the round to be opened, and to draw the one after it.
+        self._look_ahead(self._clock.next, now, out)
+        self._look_ahead(self._clock.next + 1, now, out)
         turn.missing += 1
         order = self._activity.order(self._clock.next)
         before = [

@@ -18,8 +18,9 @@ from gossipd.wire.envelope import open_manifest
 from gossipd.wire.lineages import Known
 from gossipd.wire.messages import Update
 
-ROOM = 4 * 1024 * 1024
-"""Bytes of envelopes kept: records and claims of some thousand peers."""
+ROOM = 1024 * 1024
+"""Bytes of envelopes kept: records and claims of some 1,600 peers. What is made of an envelope
+takes five times as much: 13,000 of 4 MB had come to 25 MB of a daemon (benchmarks/soak.py)."""
 LONGEST = 4096
 """Longest envelope that is kept: records and claims, not manifests, which a daemon opens once."""
 

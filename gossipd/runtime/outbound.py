@@ -280,4 +280,4 @@ class Outbound:
 def chunk_hashes(body: bytes | memoryview) -> tuple[bytes, ...]:
     view = memoryview(body)
     size = limits.CHUNK_BYTES
-    return tuple(digest(bytes(view[start : start + size])) for start in range(0, len(view), size))
+    return tuple(digest(view[start : start + size]) for start in range(0, len(view), size))

@@ -65,11 +65,17 @@ class Call:
 class Download:
     """A body that is on its way into a buffer."""
 
-    __slots__ = ("_patience", "_timer", "buffer", "done", "position")
+    __slots__ = ("_end", "_patience", "_timer", "buffer", "done", "position")
 
     def __init__(
-        self, buffer: memoryview, offset: int, patience: float, done: "asyncio.Future[None]"
+        self,
+        buffer: memoryview,
+        offset: int,
+        end: int | None,
+        patience: float,
+        done: "asyncio.Future[None]",
     ) -> None:
+        self._end = len(buffer) if end is None else end
         self.buffer = buffer
         self.position = offset
         self.done = done
@@ -97,7 +103,7 @@ class Download:
             return
         self.buffer[self.position : self.position + len(piece)] = piece
         self.position += len(piece)
-        if self.position == size:
+        if self.position >= self._end:
             self.done.set_result(None)
         else:
             self.watch()

@@ -167,22 +167,28 @@ class SimTransport:
         self.network.send(end, len(call.payload), self._kind_of(call.payload), ask)
 
     async def fetch_blob(
-        self, peer: str, key: bytes, buffer: memoryview, offset: int, progress_timeout: float
+        self,
+        peer: str,
+        key: bytes,
+        buffer: memoryview,
+        offset: int,
+        progress_timeout: float,
+        end: int | None = None,
     ) -> None:
-        end = self._ends.get(peer)
-        if end is None:
+        link = self._ends.get(peer)
+        if link is None:
             raise TransferInterrupted("disconnected", offset)
         self._step("fetch")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        download = Download(buffer, offset, progress_timeout, done)
-        number = end.begin(download)
-        ask = partial(end.remote.on_fetch, end.twin, number, bytes(key), offset)
-        self.network.send(end, len(key), "fetch", ask)
+        download = Download(buffer, offset, end, progress_timeout, done)
+        number = link.begin(download)
+        ask = partial(link.remote.on_fetch, link.twin, number, bytes(key), offset, end)
+        self.network.send(link, len(key), "fetch", ask)
         try:
             await done
         finally:
             download.unwatch()
-            del end.open[number]
+            del link.open[number]
 
     def connections(self) -> Sequence[Connection]:
         return [
@@ -300,11 +306,13 @@ class SimTransport:
         if (call := end.open.get(number)) is not None:
             call.fail(reason)
 
-    def on_fetch(self, end: End, number: int, key: bytes, offset: int) -> None:
+    def on_fetch(self, end: End, number: int, key: bytes, offset: int, stop: int | None) -> None:
         """A peer wants a blob."""
-        self._spawn(self._upload_blob(end, number, key, offset))
+        self._spawn(self._upload_blob(end, number, key, offset, stop))
 
-    async def _upload_blob(self, end: End, number: int, key: bytes, offset: int) -> None:
+    async def _upload_blob(
+        self, end: End, number: int, key: bytes, offset: int, stop: int | None
+    ) -> None:
         if self._handlers is None:
             return
         blob: memoryview | bytes | None = None
@@ -318,10 +326,11 @@ class SimTransport:
             self._reply(end, 0, "body", partial(end.remote.on_failure, end.twin, number, "gone"))
             return
         # One piece after the other, so that other messages find their way in between.
-        for start in range(offset, max(len(blob), offset + 1), PIECE):
+        stop = len(blob) if stop is None else min(stop, len(blob))
+        for start in range(offset, max(stop, offset + 1), PIECE):
             if number not in end.twin.open:
                 return  # the asker has hung up on this stream
-            piece = bytes(blob[start : start + PIECE])
+            piece = bytes(blob[start : min(start + PIECE, stop)])
             deliver = partial(end.remote.on_piece, end.twin, number, len(blob), piece)
             left = self._reply(end, len(piece), "body", deliver)
             if left is None:

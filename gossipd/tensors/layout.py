@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gossipd.tensors.moments import Moments, moments
+from gossipd.tensors.moments import Moments as Moments
+from gossipd.tensors.moments import moments as moments
 from gossipd.tensors.rows import Rows, of_tensors
 
 Vector = NDArray[np.float32]

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import UNSET, Meta, Struct
 
 from gossipd.wire import limits
+from gossipd.wire.clicks import ClickSheet, SignedSheet
 from gossipd.wire.errors import WireError
 from gossipd.wire.framing import pack, unpack
 from gossipd.wire.identifiers import closed_swarm, digest, peer_id_of, public_key_of
@@ -46,6 +47,7 @@ _TYPES: dict[type[Document], str] = {
     Membership: "membership",
     Revocation: "revocation",
     Invitation: "invitation",
+    ClickSheet: "clicks",
 }
 
 _LONGEST: dict[type[Document], int] = {
@@ -57,6 +59,7 @@ _LONGEST: dict[type[Document], int] = {
     Membership: limits.MEMBERSHIP_BYTES,
     Revocation: limits.MEMBERSHIP_BYTES,
     Invitation: limits.MEMBERSHIP_BYTES,
+    ClickSheet: limits.SHEET_BYTES,
 }
 
 D = TypeVar(
@@ -69,6 +72,7 @@ D = TypeVar(
     Membership,
     Revocation,
     Invitation,
+    ClickSheet,
 )
 F = TypeVar("F", Membership, Revocation, Invitation)
 
@@ -123,6 +127,11 @@ def open_sample(envelope: bytes, swarm: bytes) -> SignedSample:
 def open_participation(envelope: bytes, swarm: bytes) -> SignedParticipation:
     author, participation, _ = _open(envelope, swarm, Participation)
     return SignedParticipation(author, participation, envelope)
+
+
+def open_sheet(envelope: bytes, swarm: bytes) -> SignedSheet:
+    author, sheet, _ = _open(envelope, swarm, ClickSheet)
+    return SignedSheet(author, sheet, envelope)
 
 
 def open_membership(envelope: bytes, swarm: bytes) -> SignedMembership:

@@ -12,9 +12,12 @@ DIGEST_BYTES = 32
 AUTHOR_BYTES = 8
 
 
-def digest(*parts: bytes) -> bytes:
-    """BLAKE2b-256 of the concatenated parts."""
-    return hashlib.blake2b(b"".join(parts), digest_size=DIGEST_BYTES).digest()
+def digest(*parts: bytes | memoryview) -> bytes:
+    """BLAKE2b-256 of the concatenated parts, which are not copied."""
+    state = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for part in parts:
+        state.update(part)
+    return state.digest()
 
 
 def peer_id_of(public_key: bytes) -> str:

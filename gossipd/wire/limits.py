@@ -74,6 +74,19 @@ MANIFESTS_PER_OFFER = 4 + BASES_BETWEEN
 MANIFESTS_PER_ROUND = 3 + BASES_BETWEEN
 """What a round's message names: a head, and at most the base and serving model beside it."""
 
+# --- clicks ------------------------------------------------------------------------------------
+QUERY_TEXT = 128
+"""Longest query that is told to anybody."""
+CLICKS_PER_SHEET = 64
+"""Rows under one signature: at the start a node may have many; later few at a time."""
+SHEET_BYTES = CLICKS_PER_SHEET * (4 * QUERY_TEXT + 16) + 256
+"""Largest signed sheet: with queries of four bytes to a character."""
+SHEETS_PER_MESSAGE = 2048
+SHEETS_BYTES_PER_MESSAGE = 256 * KIB
+"""Of one answer's sheets together: opening them takes some .2 s, all of new signatures."""
+CLICK_MARKS = 4096
+"""Authors of whose sheets is told what is held; of more only the latest."""
+
 # --- models and bodies -------------------------------------------------------------------------
 PARAMETERS = 64_000_000
 CHUNK_BYTES = 256 * KIB

@@ -11,6 +11,13 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gossipd.wire import limits
+from gossipd.wire.clicks import ClickSheet, SheetBytes
+from gossipd.wire.papers import Invitation as Invitation
+from gossipd.wire.papers import Membership as Membership
+from gossipd.wire.papers import Revocation as Revocation
+from gossipd.wire.papers import SignedInvitation as SignedInvitation
+from gossipd.wire.papers import SignedMembership as SignedMembership
+from gossipd.wire.papers import SignedRevocation as SignedRevocation
 
 VERSION = 1
 """Major version of wire and protocol ids; a peer with another one is refused with a reason."""
@@ -145,45 +152,6 @@ class Participation(Struct, frozen=True, kw_only=True):
     """Of the signed payload."""
 
 
-class Membership(Struct, frozen=True, kw_only=True):
-    """A peer belongs to a closed swarm; signed by its founder, a higher serial replaces it."""
-
-    nonce: Digest
-    """With the signing key it makes the swarm's id (`identifiers.closed_swarm`)."""
-    member: PeerId
-    serial: Counter
-    """Orders all that a founder signs: milliseconds since 1970 when it did, and never one twice, so
-    that a founder who lost its books does not begin again below what it has said before."""
-    not_after: Annotated[int, Meta(ge=0, le=limits.COUNTER)] | None = None
-    """Unix seconds; None: until it is revoked."""
-    name: Annotated[str, Meta(max_length=limits.MEMBER_NAME)] = ""
-    """What the founder calls the member; shown to people, never used in a decision."""
-
-
-class Revocation(Struct, frozen=True, kw_only=True):
-    """Every membership of `member` up to `serial` is void, one with a higher serial is good."""
-
-    nonce: Digest
-    member: PeerId
-    serial: Counter
-
-
-class Invitation(Struct, frozen=True, array_like=True):
-    """Who can sign with `key` may become a member; signed by the founder. An array: it has to fit
-    into a line that people paste, and a picture (`invitation`)."""
-
-    nonce: Digest
-    key: Digest
-    """Ed25519, made for this invitation alone."""
-    task: Digest
-    description: Digest | None = None
-    """Of the task's description (BLAKE2b-256), which the founder hands out; None: it has none."""
-    not_after: Annotated[int, Meta(ge=0, le=limits.COUNTER)] | None = None
-    """Unix seconds, by the founder's calendar."""
-    uses: Annotated[int, Meta(ge=1, le=limits.INVITATION_USES)] = 1
-    """How many devices may enter with it."""
-
-
 Document = (
     PeerRecord
     | StepClaim
@@ -193,6 +161,7 @@ Document = (
     | Membership
     | Revocation
     | Invitation
+    | ClickSheet
 )
 
 # --- messages ----------------------------------------------------------------------------------
@@ -410,6 +379,27 @@ class Advert(Message, frozen=True, kw_only=True, tag="advert"):
     est: Counter = 0
 
 
+class ClickPull(Message, frozen=True, kw_only=True, tag="click_pull"):
+    """Asks for sheets that the sender does not hold."""
+
+    since: Counter = 0
+    """What this peer said in `upto` before; 0 at first."""
+    marks: Annotated[dict[AuthorKey, Counter], Meta(max_length=limits.CLICK_MARKS)] = {}
+    """The last sheet that the sender holds of each author: of all of them at first, then of those
+    of whom it has got news since it last asked this peer."""
+
+
+class ClickSheets(Message, frozen=True, kw_only=True, tag="click_sheets"):
+    """The answer to ClickPull: in the order in which they came to the sender, and so of each author
+    in the order of their numbers."""
+
+    sheets: Annotated[tuple[SheetBytes, ...], Meta(max_length=limits.SHEETS_PER_MESSAGE)] = ()
+    upto: Counter
+    """All that the sender had got until this moment of its own counting the receiver has now."""
+    more: bool = False
+    """Whether there was no room for everything."""
+
+
 Request = (
     Hello
     | Ping
@@ -424,33 +414,24 @@ Request = (
     | RevocationSync
     | Revocations
     | Enter
+    | ClickPull
 )
 Response = (
-    Hello | Refused | Pong | View | Want | Offer | Goodbye | RoundProof | Revocations | Welcome
+    Hello
+    | Refused
+    | Pong
+    | View
+    | Want
+    | Offer
+    | Goodbye
+    | RoundProof
+    | Revocations
+    | Welcome
+    | ClickSheets
 )
 AnyMessage = Request | Response
 
 # --- documents whose signature has been checked -------------------------------------------------
-
-
-class SignedMembership(Struct, frozen=True):
-    """`founder` is the peer id of the key that signed, which the swarm's id commits to."""
-
-    founder: str
-    membership: Membership
-    envelope: bytes
-
-
-class SignedRevocation(Struct, frozen=True):
-    founder: str
-    revocation: Revocation
-    envelope: bytes
-
-
-class SignedInvitation(Struct, frozen=True):
-    founder: str
-    invitation: Invitation
-    envelope: bytes
 
 
 class SignedRecord(Struct, frozen=True):

@@ -94,6 +94,9 @@ class Member:
     async def status(self) -> Document:
         return await self._ask(self._client.status)
 
+    async def inside(self) -> Document:
+        return await self._ask(self._client.inside)
+
     async def peers(self) -> list[Document]:
         return await self._ask(self._client.peers)
 

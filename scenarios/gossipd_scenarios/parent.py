@@ -22,7 +22,6 @@ that closes it without {"bye": true} has been killed: then its directory is remo
     python -m gossipd_scenarios.parent DESCRIPTOR [DIRECTORY]
 """
 
-import ctypes
 import gc
 import json
 import os
@@ -41,13 +40,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from gossipd.config import load
 from gossipd.errors import OperatorError
+from gossipd_scenarios.lifeline import die_with
 from gossipd_scenarios.real.namespaces import Switch, Unavailable, enter
 
 if TYPE_CHECKING:
     from gossipd.daemon import Ready
 
-PR_SET_PDEATHSIG = 1
-"""From <linux/prctl.h>."""
 READ_BYTES = 65_536
 REMOVE_SECONDS = 5.0
 
@@ -253,14 +251,6 @@ def _remove(directory: Path) -> None:
     while directory.exists() and time.monotonic() < deadline:
         shutil.rmtree(directory, ignore_errors=True)
         time.sleep(0.05)
-
-
-def die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends. Linux; elsewhere sockets must do."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)  # it ended before we asked
 
 
 def _threads() -> int | None:

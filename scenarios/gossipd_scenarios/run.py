@@ -4,18 +4,20 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gossipd.errors import ExitCode, OperatorError
 from gossipd_scenarios import library
 from gossipd_scenarios.backend import Backend, Setting
+from gossipd_scenarios.beside import beside
 from gossipd_scenarios.checks.judge import judge, needs_calm
 from gossipd_scenarios.document import Changes
 from gossipd_scenarios.engine import Engine
 from gossipd_scenarios.errors import ScenarioError
 from gossipd_scenarios.history import History
-from gossipd_scenarios.live import Screen, screen_for
+from gossipd_scenarios.live import Blank, Screen, screen_for
 from gossipd_scenarios.plan import Plan, plan
 from gossipd_scenarios.report import compare as comparison
 from gossipd_scenarios.report import figures, page, record
@@ -94,12 +96,18 @@ def run(options: Document) -> Document:
     if chosen.backend == "sim" and chosen.netns:
         raise ScenarioError("--netns is for real daemons", "add --backend real", "usage")
     folder = _folder(chosen, planned)
+    calm = None
     with screen_for(chosen.quiet) as screen:
-        calm = None
-        if needs_calm(planned.scenario):
-            peaceful = [step for step in planned.scenario.timeline if isinstance(step, PEACEFUL)]
-            calm, _ = _once(planned, chosen, screen, "undisturbed", peaceful)
-        history, homes = _once(planned, chosen, screen, chosen.name)
+        if not needs_calm(planned.scenario):
+            history, homes = _once(planned, chosen, screen)
+        elif chosen.backend == "sim":
+            with beside(partial(_undisturbed, planned, chosen, Blank())) as undisturbed:
+                history, homes = _once(planned, chosen, screen)
+                calm = undisturbed()
+        else:
+            # Real daemons beside others would have half of the machine.
+            calm = _undisturbed(planned, chosen, screen)
+            history, homes = _once(planned, chosen, screen)
     verdicts = judge(planned.scenario, history, calm)
     took = time.monotonic() - began
     result = record.result_of(planned, history, verdicts, calm=calm, wall_seconds=took)
@@ -138,15 +146,21 @@ def _folder(options: Options, planned: Plan) -> Path:
     return folder
 
 
+def _undisturbed(planned: Plan, options: Options, screen: Screen) -> History:
+    """The same without any fault."""
+    peaceful = [step for step in planned.scenario.timeline if isinstance(step, PEACEFUL)]
+    return _once(planned, options, screen, peaceful)[0]
+
+
 def _once(
     planned: Plan,
     options: Options,
     screen: Screen,
-    phase: str,
     timeline: Sequence[Operation] | None = None,
 ) -> tuple[History, str | None]:
-    """One run: its history, and where the daemons' homes are."""
+    """One run: its history, and where the daemons' homes are. `timeline`: the undisturbed one's."""
     scenario = planned.scenario
+    phase = options.name if timeline is None else "undisturbed"
     screen.phase(f"{phase} ({options.backend})", scenario.seconds + scenario.settle)
     backend, homes = _backend(options, planned)
     engine = Engine(planned, backend, screen, timeline=timeline)

@@ -247,7 +247,7 @@ def test_a_self_weight_is_a_share(beta: float) -> None:
 def test_vectors_must_fit_the_layout_and_declarations_the_models() -> None:
     with pytest.raises(ValueError, match="vector"):
         variance_corrected(PERCEPTRON, None, [np.zeros(3, np.float32)])
-    with pytest.raises(ValueError, match="size"):
+    with pytest.raises(ValueError, match="vector"):
         variance_corrected(PERCEPTRON, np.zeros(3, np.float32), models(1))
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="declarations"):
         variance_corrected(PERCEPTRON, None, models(2), declared=[None])

@@ -17,10 +17,12 @@ COMMANDS = [
     "averaging",
     "blackout",
     "codecs",
+    "grank",
     "islands",
     "quake",
     "rounds",
     "scale",
+    "transport",
     "variance",
     "w1",
 ]

@@ -8,7 +8,6 @@ from unittest import mock
 
 import pytest
 
-from gossipd import health
 from gossipd.config import paths_of
 from gossipd.health import WARNINGS, Health
 from gossipd.protocol.roster import State
@@ -91,7 +90,7 @@ def test_every_warning_can_be_had_and_each_has_text_and_fix(stage: Stage) -> Non
         id="ben", state=State.BACKING_OFF, refused=Counter({"wrong-layout": 2})
     )
     usage = SimpleNamespace(free=1000)
-    with mock.patch.object(health.shutil, "disk_usage", return_value=usage):
+    with mock.patch("shutil.disk_usage", return_value=usage):
         look()
     stage.connected = []
     look()

@@ -171,6 +171,22 @@ async def test_a_blob_is_resumed_where_it_was_interrupted(world: World) -> None:
     await alice.fetch(bob, b"key", len(BLOB), offset=len(BLOB), buffer=buffer)
 
 
+async def test_a_range_of_a_blob_fills_its_place_and_no_other(world: World) -> None:
+    alice, bob = await world.node("alice"), await world.node("bob")
+    await join(world, alice, bob)
+    bob.blobs = {b"key": BLOB}
+    buffer = bytearray(b"?" * len(BLOB))
+    view = memoryview(buffer)
+    for start, end in ((300_000, 700_000), (5, 5), (0, 10)):
+        await alice.transport.fetch_blob(bob.id, b"key", view, start, DEADLINE, end)
+    assert buffer[:10] == BLOB[:10]
+    assert buffer[10:300_000] == b"?" * 299_990
+    assert buffer[300_000:700_000] == BLOB[300_000:700_000]
+    assert set(buffer[700_000:]) == set(b"?")
+    await alice.transport.fetch_blob(bob.id, b"key", view, 0, DEADLINE, len(BLOB))
+    assert buffer == BLOB
+
+
 async def test_a_vanished_blob_is_gone_and_the_next_one_comes(world: World) -> None:
     alice, bob = await world.node("alice"), await world.node("bob")
     await join(world, alice, bob)

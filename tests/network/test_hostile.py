@@ -135,7 +135,7 @@ async def test_a_peer_that_stops_reading_a_blob_holds_nobody_up() -> None:
         async def story(stock: Stock) -> None:
             questions = await stock.open(address, rpc.PROTOCOL)
             bulk = await stock.open(address, blobs.PROTOCOL)
-            await bulk.write(blobs.REQUEST.pack(3, 0) + b"big")
+            await bulk.write(blobs.REQUEST.pack(3, 0, 2**63) + b"big")
             await read_exactly(bulk, blobs.ANSWER.size)
             await questions.write(rpc.HEADER.pack(Kind.REQUEST, 1, 2) + b"hi")
             answer = await read_exactly(questions, rpc.HEADER.size + 7)
@@ -153,7 +153,7 @@ async def test_trap_13_a_peer_that_sends_beyond_its_window_is_disconnected() -> 
 
         async def story(stock: Stock) -> int:
             bulk = await stock.open(alice.transport.addresses[0], blobs.PROTOCOL)
-            await bulk.write(blobs.REQUEST.pack(3, 0) + b"big")
+            await bulk.write(blobs.REQUEST.pack(3, 0, 2**63) + b"big")
             await read_exactly(bulk, blobs.ANSWER.size)
             bulk.muxed_stream.send_window = 2**40  # type: ignore[attr-defined]
             sent = 0

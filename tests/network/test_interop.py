@@ -31,7 +31,7 @@ async def test_a_stock_host_can_ask_us_over_its_own_muxer() -> None:
             assert (kind, number) == (Kind.ANSWER, 7)
             assert await read_exactly(stream, length, PIECES) == b"echo " + payload
             stream = await stock.open(address, blobs.PROTOCOL)
-            await stream.write(blobs.REQUEST.pack(3, 0) + b"key")
+            await stream.write(blobs.REQUEST.pack(3, 0, 2**63) + b"key")
             status, size = blobs.ANSWER.unpack(await read_exactly(stream, blobs.ANSWER.size))
             assert status == blobs.FOUND
             return await read_exactly(stream, size, PIECES)
@@ -50,8 +50,11 @@ async def test_we_can_ask_a_stock_host_that_serves_our_protocols() -> None:
             await stream.write(rpc.HEADER.pack(answer, number, length) + payload)
 
     async def serve_blob(stream: INetStream) -> None:
-        await read_exactly(stream, blobs.REQUEST.size + 3)
-        await stream.write(blobs.ANSWER.pack(blobs.FOUND, len(BLOB)) + BLOB)
+        while True:
+            request = await read_exactly(stream, blobs.REQUEST.size + 3)
+            _, start, end = blobs.REQUEST.unpack(request[: blobs.REQUEST.size])
+            answer = blobs.ANSWER.pack(blobs.FOUND, len(BLOB))
+            await stream.write(answer + BLOB[start:end])
 
     handlers = {rpc.PROTOCOL: serve_rpc, blobs.PROTOCOL: serve_blob}
     async with (

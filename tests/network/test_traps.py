@@ -24,12 +24,14 @@ from libp2p.io.abc import Reader
 from libp2p.io.exceptions import IncompleteReadError
 from libp2p.network.swarm import Swarm
 from libp2p.protocol_muxer import multiselect_communicator
+from libp2p.security.noise import patterns
 from libp2p.stream_muxer.yamux import yamux
 from libp2p.transport.tcp import tcp
 
 from gossipd import network
 from gossipd.network import compat
 from gossipd.network.interface import PeerUnreachable, PortInUse
+from gossipd.network.noise import BatchedNoise
 from gossipd.network.sockets import BufferedTCPStream
 from gossipd.wire import limits
 from support.network import (
@@ -346,6 +348,7 @@ def test_what_the_patches_change_is_still_there() -> None:
         for name in names:
             assert hasattr(owner, name)
     assert BasicHost._schedule_identify is compat.skip_identify
+    assert vars(patterns)["NoiseTransportReadWriter"] is BatchedNoise
     assert yamux.MAX_MESSAGE_SIZE == 65536, "upstream's frames fit one Noise message now"
 
 

@@ -697,3 +697,33 @@ def test_a_stranger_makes_room_before_an_idle_peer_that_never_failed(
     out = table.connect("cem", outbound=False)
     assert Forget("bob") in out
     assert table.known == {"ann", "cem"}
+
+
+def test_of_those_who_came_and_were_never_admitted_the_latest_are_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(room, "PASSERS_BY", 3)
+    table = Table()
+    for number in range(5):
+        table.connect(f"stranger{number}", outbound=False)
+        table.refuse(f"stranger{number}", "foreign-swarm")
+        table.lose(f"stranger{number}")
+    assert set(table.peers.table) == {"stranger2", "stranger3", "stranger4"}
+    assert table.peers.refused["foreign-swarm"] == 5
+
+
+def test_who_was_admitted_or_can_be_dialled_is_not_forgotten_for_those_who_pass_by(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(room, "PASSERS_BY", 1)
+    table = Table()
+    table.admit("ann")
+    table.learn("ann", ())
+    table.lose("ann")
+    table.learn("bob")
+    table.connect("bob", outbound=False)
+    table.lose("bob")
+    for name in ("dan", "eve"):
+        table.connect(name, outbound=False)
+        table.lose(name)
+    assert set(table.peers.table) == {"ann", "bob", "eve"}

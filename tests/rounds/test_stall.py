@@ -20,6 +20,7 @@ class Draws:
 
     def __init__(self) -> None:
         self.drawn: list[tuple[str, ...]] = []
+        self.looked_at: list[int] = []
 
     def draw(self, candidates: Any, *_: Any, **__: Any) -> None:
         self.drawn.append(tuple(candidates))
@@ -42,7 +43,12 @@ def rule(draws: Draws) -> StallRule:
         "policy": SimpleNamespace(choose=lambda peers, count: []),
     }
     rule = StallRule(
-        **parts, rng=Random(1), me="me", may_open=lambda: True, open_=lambda now, out: None
+        **parts,
+        rng=Random(1),
+        me="me",
+        may_open=lambda: True,
+        open_=lambda now, out: None,
+        look_ahead=lambda round_, now, out: draws.looked_at.append(round_),
     )
     rule.start(0.0, [])
     return rule
@@ -67,6 +73,13 @@ def test_what_was_over_when_it_was_told_counts_from_when_it_was(
         rule.on_timer(now, out)
         looked = looks_at(out)
     assert now == pytest.approx(100.0 + waits, abs=0.1)
+
+
+def test_who_is_called_upon_meets_those_whom_the_next_rounds_will_need(
+    rule: StallRule, draws: Draws
+) -> None:
+    rule.on_timer(STALL * 1.3, [])
+    assert draws.looked_at == [7, 8]
 
 
 def test_a_peer_says_for_how_long_it_has_seen_no_round_go_on() -> None:

@@ -107,6 +107,16 @@ class FakeOperator:
             "health": self.health(),
         }
 
+    def inside(self) -> dict[str, Any]:
+        return {
+            "threads": 3,
+            "tasks": 9,
+            "network_tasks": 12,
+            "objects": 120_000,
+            "types": {"builtins.tuple": 30_000},
+            "tables": {"Roster.table": 7},
+        }
+
     def peers(self) -> list[dict[str, Any]]:
         return [
             {

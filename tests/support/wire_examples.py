@@ -6,6 +6,7 @@ field gets a new example.
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gossipd.wire.clicks import Click, ClickSheet
 from gossipd.wire.envelope import Signer, seal
 from gossipd.wire.framing import encode_message, pack
 from gossipd.wire.identifiers import closed_swarm
@@ -16,6 +17,8 @@ from gossipd.wire.messages import (
     Advert,
     Aggregated,
     AnyMessage,
+    ClickPull,
+    ClickSheets,
     Document,
     Enter,
     Goodbye,
@@ -134,6 +137,11 @@ DOCUMENTS: dict[str, Document] = {
     "sample": Sample(round=12, peers=(PEER_ID, "12D3KooWSomebodyElse"), model=MODEL, attempt=2),
     "sample-minimal": Sample(round=0, peers=(PEER_ID,), model=MODEL),
     "participation": Participation(incarnation=3, round=13, sample=BASE),
+    "clicks": ClickSheet(
+        incarnation=3,
+        seq=7,
+        clicks=(Click("label/3 task/digits", AUTHORS[0]), Click("größe", AUTHORS[1])),
+    ),
     **OF_CLOSED,
 }
 
@@ -250,6 +258,10 @@ MESSAGES: dict[str, AnyMessage] = {
     "enter": Enter(invitation=ENVELOPES["invitation"], proof=bytes(range(64))),
     "welcome": Welcome(membership=ENVELOPES["membership"], description=b"{}"),
     "welcome-minimal": Welcome(membership=ENVELOPES["membership"]),
+    "click-pull": ClickPull(since=17, marks={AUTHORS[0]: 7}),
+    "click-pull-minimal": ClickPull(),
+    "click-sheets": ClickSheets(sheets=(ENVELOPES["clicks"],), upto=18, more=True),
+    "click-sheets-minimal": ClickSheets(upto=0),
 }
 
 GOLDEN: dict[str, bytes] = {

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from msgspec import UNSET
 
+from gossipd.wire.clicks import ClickSheet
 from gossipd.wire.envelope import (
     open_claim,
     open_invitation,
@@ -14,6 +15,7 @@ from gossipd.wire.envelope import (
     open_record,
     open_revocation,
     open_sample,
+    open_sheet,
 )
 from gossipd.wire.framing import decode_request, decode_response, unpack
 from gossipd.wire.identifiers import digest
@@ -44,7 +46,7 @@ def test_every_golden_file_has_an_example_and_the_other_way_round() -> None:
 def test_every_message_and_document_has_a_golden_file() -> None:
     examples = {type(message) for message in MESSAGES.values()}
     assert examples == {*Request.__args__, *Response.__args__}
-    assert len({type(document) for document in DOCUMENTS.values()}) == 8
+    assert len({type(document) for document in DOCUMENTS.values()}) == 9
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -102,6 +104,9 @@ def test_an_envelope_of_version_1_is_opened(name: str) -> None:
             invited = open_invitation(envelope, CLOSED)
             assert (invited.founder, invited.invitation) == (PEER_ID, document)
             assert invited.envelope == envelope
+        case ClickSheet():
+            clicks = open_sheet(envelope, SWARM)
+            assert (clicks.author, clicks.sheet, clicks.envelope) == (PEER_ID, document, envelope)
         case _:
             claimed = open_claim(envelope, SWARM)
             assert (claimed.author, claimed.claim, claimed.envelope) == (

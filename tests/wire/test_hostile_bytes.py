@@ -14,6 +14,7 @@ from gossipd.wire.envelope import (
     open_membership,
     open_record,
     open_revocation,
+    open_sheet,
     swarm_of_membership,
 )
 from gossipd.wire.errors import WireError
@@ -33,6 +34,7 @@ READERS: dict[str, Reader] = {
     "record of a member": lambda data: open_record(data, CLOSED).record,
     "membership": lambda data: open_membership(data, CLOSED).membership,
     "revocation": lambda data: open_revocation(data, CLOSED).revocation,
+    "clicks": lambda data: open_sheet(data, SWARM).sheet,
     "swarm of a membership": swarm_of_membership,
     "membership payload": lambda data: unpack(data, Membership),
     "record payload": lambda data: unpack(data, PeerRecord),

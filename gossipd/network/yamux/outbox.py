@@ -9,6 +9,8 @@ from gossipd.network.yamux.frames import NOISE_PLAINTEXT, ProtocolError
 
 QUEUED_FRAMES = 4
 """Frames of streams that wait at a time; more would only add delay. Ours."""
+BATCH_BYTES = QUEUED_FRAMES * NOISE_PLAINTEXT
+"""Written at a time: a body's frames as they wait."""
 QUEUED_REPLIES = 256
 """Answers to pings and to new streams that wait at a time. Ours."""
 
@@ -27,7 +29,10 @@ class Outbox:
 
     async def put(self, frame: bytes) -> None:
         """Queue a frame of a stream. MuxedStreamReset when the connection has ended."""
-        await self._room.acquire()
+        try:
+            self._room.acquire_nowait()  # a way through the scheduler costs more than a frame
+        except trio.WouldBlock:
+            await self._room.acquire()
         if self._closed:
             self._room.release()  # for the next one who waits
             raise MuxedStreamReset("the connection has ended")
@@ -45,13 +50,13 @@ class Outbox:
         self._append(frame, _REPLY)
 
     async def take(self) -> bytes:
-        """The next frames, as many as fit into one message and at least one."""
+        """The next frames: at least one, and not much more than a batch."""
         while not self._frames:
             self._filled = trio.Event()
             await self._filled.wait()
         batch: list[bytes] = []
         size = 0
-        while self._frames and (not batch or size + len(self._frames[0][0]) <= NOISE_PLAINTEXT):
+        while self._frames and (not batch or size + len(self._frames[0][0]) <= BATCH_BYTES):
             frame, place = self._frames.popleft()
             batch.append(frame)
             size += len(frame)

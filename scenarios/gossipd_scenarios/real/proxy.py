@@ -30,7 +30,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import Any
 
-from gossipd_scenarios.parent import die_with
+from gossipd_scenarios.lifeline import die_with
 from gossipd_scenarios.real.shaping import Conditions, Lane, Link, Mark, Uplink
 
 HOST = "127.0.0.1"
