@@ -17,6 +17,7 @@ from gossipd_cli.commands import (
     models,
     peers,
     scenario,
+    service,
     show,
     stream,
     train,
@@ -63,6 +64,7 @@ app.add_typer(stream.app)
 app.add_typer(metrics.app, name="metrics")
 app.add_typer(wait.app)
 app.add_typer(configuration.app, name="config")
+app.add_typer(service.app, name="service")
 app.add_typer(completion.app)
 app.add_typer(demo.app)
 app.add_typer(scenario.app, name="scenario")
