@@ -281,6 +281,8 @@ def _check_together(config: Config) -> None:
         )
     if task.name == "idx" and not task.data:
         raise _bad("task.data = '': the task idx has no data", "give the folder of IDX files")
+    if task.name == "code" and not task.code:
+        raise _bad("task.code = '': the task is code of your own", "give FILE.py:CLASS")
 
 
 # --- writing --------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from gossipd.config import Config, Paths, load, paths_of
 from gossipd.control.events import EventLog
 from gossipd.control.logs import LogRing, configure, get_logger
 from gossipd.control.server import serve
+from gossipd.data_files import DataFiles
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.guest import Day, Guest
 from gossipd.identity import Identity, load_or_create
@@ -31,6 +32,7 @@ from gossipd.joining import complete
 from gossipd.learning.build import learner_from_config
 from gossipd.learning.compute import give_way
 from gossipd.learning.errors import LearningError
+from gossipd.learning.learner import TorchLearner
 from gossipd.membership import Books
 from gossipd.memory import give_back
 from gossipd.network.interface import PortInUse
@@ -167,7 +169,7 @@ async def _daemon(
     store = DiskStore(paths, quota_bytes=config.storage.quota_mb * 1_000_000)
     event_log = EventLog()
     try:
-        learner = await compute.run(_learner, config, identity)
+        learner = await compute.run(_learner, config, paths, identity)
         ports = Ports(
             transport=_transport(config, identity, state.load(store).port),
             store=store,
@@ -182,18 +184,30 @@ async def _daemon(
             let_in=partial(_let_in, Invitations(books), clock),
         )
         options = _options(config, learner, swarm, books)
-        parts = await compute.run(assemble, ports, options)
+        parts = await compute.run(_assembled, ports, options, paths)
+        data = DataFiles(learner, compute, partial(_report, event_log))
         if store.pointers() is not None and not parts.restored:
             log.warning("the committed model is damaged or gone; starting from the initial one")
         if parts.restored:
             _report(event_log, "restored", _standing(parts))
         day = Day(paths.home / "traffic.json", config.guest.max_per_day * 1_000_000)
-        upkeep = Upkeep(parts, store, clock, Guest(config.guest), day, event_log)
+        upkeep = Upkeep(parts, store, clock, Guest(config.guest), day, data, event_log)
         reloader = Reloader(config, read, parts.engine.feed, upkeep)
         if not sys.stderr.isatty():  # on a terminal that is closed it is the usual end
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.on_signal)
         operations = Operations(
-            config, paths, identity, parts, compute, store, books, clock, stop, upkeep, reloader
+            config,
+            paths,
+            identity,
+            parts,
+            compute,
+            store,
+            books,
+            clock,
+            stop,
+            upkeep,
+            reloader,
+            data,
         )
         async with serve(operations, event_log, records, paths.socket):
             await _start(parts, config)
@@ -231,13 +245,26 @@ def _let_in(
         return Denial("books-unusable", refused)
 
 
-def _learner(config: Config, identity: Identity) -> Learner:
+def _learner(config: Config, paths: Paths, identity: Identity) -> TorchLearner:
     # Two devices with the same data must not do the same work, so the key shuffles the batches.
     seed = int.from_bytes(digest(identity.public_key)[:6], "big")
     try:
-        return learner_from_config(config.task, config.learning, seed=seed)
+        return learner_from_config(config.task, config.learning, seed=seed, home=paths.home)
     except LearningError as error:
         raise OperatorError("task", str(error), error.hint, ExitCode.CONFIG) from None
+
+
+def _assembled(ports: Ports, options: Options, paths: Paths) -> Parts:
+    try:
+        return assemble(ports, options)
+    except state.ForeignStateError:
+        raise OperatorError(
+            "another-swarm",
+            f"what was learnt in {paths.home} was learnt in another swarm",
+            "go back to that swarm, or choose another state directory with --home; or move "
+            "state.db, models and bodies away (the key stays) to begin anew in this one",
+            ExitCode.CONFIG,
+        ) from None
 
 
 def _transport(config: Config, identity: Identity, last_port: int) -> Libp2pTransport:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from gossipd.config import Paths
+from gossipd.learning.errors import LearningError
 from gossipd.protocol.roster import State
 from gossipd.runtime.assembly import Parts
 from gossipd.runtime.ports import Clock
@@ -40,6 +41,7 @@ WARNINGS = {
     "network-down": Warning("error", 0.0, "The network thread has ended; it restarts by itself."),
     "storage-failing": Warning("error", 0.0, "Something could not be written."),
     "disk-low": Warning("warning", 0.0, "Little room is left on the home's disk."),
+    "data-unreadable": Warning("warning", 0.0, "Changed data files cannot be read."),
     "learning-failed": Warning("warning", 0.0, "The last training or merge ended in an error."),
     "membership-revoked": Warning("error", 0.0, "The founder has shut this device out."),
     "membership-expired": Warning("error", 0.0, "This device's membership has ended."),
@@ -63,13 +65,16 @@ class Health:
         membership: Callable[[], Document | None],
         clock: Clock,
         paused: Callable[[], str | None] = lambda: None,
+        stale: Callable[[], LearningError | None] = lambda: None,
     ) -> None:
-        """`membership`: of a closed swarm, as in the status; `paused`: why nothing is trained."""
+        """`membership`: of a closed swarm, as in the status; `paused`: why nothing is trained;
+        `stale`: why the data in use are older than their files."""
         self._parts = parts
         self._paths = paths
         self._membership = membership
         self._clock = clock
         self._paused = paused
+        self._stale = stale
         self._since: dict[str, float] = {}
         self._round = (-1, 0.0)
         """The last one that was seen, and since when."""
@@ -105,6 +110,9 @@ class Health:
         if failed := engine.errors.get("storage"):
             fix = "make room on the disk or check its permissions"
             yield "storage-failing", f"{failed} writes failed", fix
+        if (problem := self._stale()) is not None:
+            text = f"{problem}; training goes on with what was read before"
+            yield "data-unreadable", text, problem.hint
         if node.mode.last_failure is not None:
             yield "learning-failed", node.mode.last_failure, "see `gossipd events`"
         yield from self._disk()

@@ -11,6 +11,7 @@ from gossipd import __version__
 from gossipd.address import check_address, check_peer_id
 from gossipd.census import census
 from gossipd.config import Config, Paths
+from gossipd.data_files import DataFiles
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.health import Health
 from gossipd.identity import Identity
@@ -22,7 +23,7 @@ from gossipd.protocol.roster import State
 from gossipd.reloading import Reloader
 from gossipd.runtime.assembly import Parts
 from gossipd.runtime.bundles import Bundles
-from gossipd.runtime.ports import Clock, Compute, StoredModel
+from gossipd.runtime.ports import Clock, Compute, Evaluation, StoredModel
 from gossipd.storage import bundles
 from gossipd.storage.store import DiskStore
 from gossipd.upkeep import Upkeep
@@ -55,6 +56,7 @@ class Operations:
         stop: asyncio.Event,
         upkeep: Upkeep,
         reloader: Reloader,
+        data: DataFiles,
     ) -> None:
         self._config = config
         self._paths = paths
@@ -72,7 +74,14 @@ class Operations:
         self._upkeep = upkeep
         upkeep.watch = self.health
         self._reloader = reloader
-        self._health = Health(parts, paths, self._membership, clock, lambda: upkeep.guest.why)
+        self._health = Health(
+            parts,
+            paths,
+            self._membership,
+            clock,
+            paused=lambda: upkeep.guest.why,
+            stale=lambda: data.problem,
+        )
 
     # --- looking ---------------------------------------------------------------------------------
 
@@ -135,6 +144,9 @@ class Operations:
             "health": self.health(),
         }
 
+    def inside(self) -> Document:
+        return census(self._parts, self._store)
+
     def _guest(self) -> Document:
         guest, day = self._upkeep.guest, self._upkeep.day
         return {
@@ -144,9 +156,6 @@ class Operations:
             "bytes_today": day.bytes,
             "resting": self._upkeep.resting,
         }
-
-    def inside(self) -> Document:
-        return census(self._parts, self._store)
 
     def _coding(self) -> Document:
         """What `gossip.codec` has come to, and what that saves against float32."""
@@ -192,6 +201,7 @@ class Operations:
             "hash": model.hex(),
             "held_out_loss": evaluation.loss if evaluation else None,
             "held_out_accuracy": evaluation.accuracy if evaluation else None,
+            "held_out": dict(evaluation.metrics) if evaluation else {},
         }
 
     def _waiting(self) -> list[Document]:
@@ -359,17 +369,25 @@ class Operations:
 
     async def evaluate(self) -> Document:
         model = self._parts.models.pointers.serving
+
+        def measured() -> tuple[str, Evaluation]:
+            vector = self._parts.models.get(model)
+            tested = self._learner.test(vector)
+            if tested.examples:
+                return "test set", tested
+            return "held out here", self._learner.held_out(vector)
+
         try:
-            result = await self._compute.run(
-                lambda: self._learner.test(self._parts.models.get(model))
-            )
+            on, result = await self._compute.run(measured)
         except LearningError as error:
             raise OperatorError("data", str(error), error.hint) from None
         return {
             "hash": model.hex(),
             "loss": result.loss,
             "accuracy": result.accuracy,
+            **{name: value for name, value in result.metrics.items() if name != "accuracy"},
             "examples": result.examples,
+            "on": on,
         }
 
     async def export(self, model: str, path: str) -> Document:

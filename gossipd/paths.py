@@ -23,6 +23,8 @@ class Paths(Struct, frozen=True):
     bodies: Path
     logs: Path
     members: Path
+    task: Path
+    """The task description, of a swarm that has one."""
 
 
 SOCKET_PATH_BYTES = 103
@@ -63,6 +65,7 @@ def paths_of(home: Path, environ: Mapping[str, str] | None = None) -> Paths:
         bodies=home / "bodies",
         logs=home / "logs",
         members=home / "members",
+        task=home / "task.json",
     )
 
 

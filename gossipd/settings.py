@@ -73,10 +73,15 @@ class SwarmConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class TaskConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What is learnt, and from which part of the data."""
 
-    name: Literal["digits", "idx"] = "digits"
-    """digits: scikit-learn's, built in; idx: the IDX images in the folder `data`."""
+    name: Literal["digits", "idx", "table", "images", "code"] = "digits"
+    """digits: scikit-learn's, built in; idx: the IDX images in the folder `data`; table and images:
+    what the task description `task.json` in the state directory says; code: a class of your own.
+    `gossipd init` writes it."""
     data: str = ""
-    """Folder of IDX files, for the task idx."""
+    """This device's own data: a table (CSV, NPZ, Parquet), or a folder of images or IDX files.
+    Empty: it has none, and carries and uses what others learn."""
+    code: str = ""
+    """FILE.py:CLASS, for the task code: a class derived from gossipd.learning.task.Task."""
     partition: Literal["all", "iid", "dirichlet", "classes"] = "all"
     """How the data is divided among the nodes of an experiment; a device keeps its own whole."""
     alpha: Positive = 0.5

@@ -6,6 +6,7 @@ from typing import Any
 
 from gossipd.control.events import EventLog
 from gossipd.control.logs import get_logger
+from gossipd.data_files import DataFiles
 from gossipd.guest import Day, Guest, Sleep
 from gossipd.memory import give_back
 from gossipd.network.interface import NetworkError
@@ -27,7 +28,14 @@ class Upkeep:
     """Runs until it is cancelled."""
 
     def __init__(
-        self, parts: Parts, store: DiskStore, clock: Clock, guest: Guest, day: Day, told: EventLog
+        self,
+        parts: Parts,
+        store: DiskStore,
+        clock: Clock,
+        guest: Guest,
+        day: Day,
+        data: DataFiles,
+        told: EventLog,
     ) -> None:
         self._parts = parts
         self._store = store
@@ -36,6 +44,7 @@ class Upkeep:
         """Looks whether something is wrong: a warning's delay counts from its first sight."""
         self.guest = guest
         self.day = day
+        self._data = data
         self.resting: str | None = None
         """Why the daemon talks to nobody."""
         self._told = told
@@ -113,8 +122,9 @@ class Upkeep:
             await asyncio.to_thread(give_back)
         except OSError as error:
             log.warning("upkeep failed", error=str(error))
+        has_other_data = await self._data.look()
         now = tuple(self._parts.transport.addresses)
-        if now and now != self._addresses:
+        if now and (now != self._addresses or has_other_data):
             self._addresses = now
             self._parts.engine.feed(events.RecordChanged(self._parts.record(now)))
 

@@ -34,4 +34,4 @@ if [ "${TORCH_CUDA:-no}" != yes ]; then
 fi
 
 $pip install --quiet "$@"
-$pip install --quiet --constraint constraints.txt --editable '.[lab,dev]'
+$pip install --quiet --constraint constraints.txt --editable '.[lab,dev,images,tables]'

@@ -10,16 +10,19 @@ from gossipd_cli.commands import (
     configuration,
     demo,
     doctor,
+    init,
     join,
     lifecycle,
     members,
     metrics,
     models,
     peers,
+    predict,
     scenario,
     service,
     show,
     stream,
+    task,
     train,
     wait,
 )
@@ -51,14 +54,17 @@ def gossipd(
         typer.echo(context.get_help())
 
 
+app.add_typer(init.app)
 app.add_typer(lifecycle.app)
 app.add_typer(join.app)
 app.add_typer(show.app)
 app.add_typer(doctor.app)
+app.add_typer(predict.app)
 app.add_typer(peers.app, name="peers")
 app.add_typer(members.app, name="members")
 app.add_typer(models.app, name="models")
 app.add_typer(bundle.app, name="bundle")
+app.add_typer(task.app, name="task")
 app.add_typer(train.app, name="train")
 app.add_typer(stream.app)
 app.add_typer(metrics.app, name="metrics")

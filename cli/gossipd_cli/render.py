@@ -327,7 +327,7 @@ def _round(row: Document, me: str) -> str:
 
 def _model(row: Document) -> str:
     return _joined(
-        f"accuracy {measure(row['held_out_accuracy'])}",
+        *(f"{name} {measure(value)}" for name, value in (row.get("held_out") or {}).items()),
         f"loss {measure(row['held_out_loss'])}",
         short(row["hash"] or "", 16),
     )

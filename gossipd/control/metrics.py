@@ -43,6 +43,11 @@ METRICS = {
     "power_battery_ratio": Kind("gauge", "Charge of the battery, 0 to 1; missing without one."),
     "model_held_out_loss": Kind("gauge", "Loss on local held-out examples.", ("role",)),
     "model_held_out_accuracy": Kind("gauge", "Accuracy on local held-out examples.", ("role",)),
+    "model_held_out_metric": Kind(
+        "gauge",
+        "What the task measures on local held-out examples: accuracy, or rmse and r2.",
+        ("role", "metric"),
+    ),
     "updates": Kind("counter", "Updates by what became of them.", ("outcome",)),
     "refused": Kind("counter", "Refusals by reason.", ("reason",)),
     "errors": Kind("counter", "Our own faults by kind.", ("kind",)),
@@ -89,6 +94,13 @@ class StatusCollector(Collector):
         for measure in ("held_out_loss", "held_out_accuracy"):
             values = {role: model[measure] for role, model in models.items() if model}
             yield _family(f"model_{measure}", _by_name(values))
+
+        told = [
+            ((role, metric), value)
+            for role, model in models.items()
+            for metric, value in (model.get("held_out") or {}).items()
+        ]
+        yield _family("model_held_out_metric", told)
 
         for name in ("updates", "refused", "errors"):
             yield _family(name, _by_name(status[name]))

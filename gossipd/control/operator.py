@@ -24,7 +24,8 @@ class Operator(Protocol):
         bytes_out},
         training: {paused, why_not, steps, cycles, loss, examples, class_counts},
         guest: {train_when, plugged, battery, bytes_today, resting},
-        models: {base | head | serving: {hash, held_out_loss, held_out_accuracy}},
+        models: {base | head | serving: {hash, held_out_loss, held_out_accuracy, held_out: {metric:
+        value}}},
         updates: {offered, fetched, merged, adopted, redundant, refused},
         refused: {reason: count}, refused_by_peer: {peer: {reason: count}}, errors: {kind: count},
         waiting: [{what, whom, seconds, deadline}], health: as `health()`}
@@ -114,7 +115,9 @@ class Operator(Protocol):
         ...
 
     async def evaluate(self) -> Document:
-        """The serving model on the task's test set: {hash, loss, accuracy, examples, ...}."""
+        """The serving model on the task's test set, where it has none on what is held out here:
+        {hash, loss, accuracy, examples, on, ...}; `accuracy` is None for a regression, which has
+        `rmse` and `r2`."""
         ...
 
     def identity(self) -> Document:

@@ -23,6 +23,10 @@ class BatchStream:
         self._examples = examples
         self._seed = seed
 
+    def epoch(self, number: int) -> int:
+        """Which epoch the first example of batch `number` is of."""
+        return number * self.batch_size // self._examples
+
     def take(self, first: int, count: int) -> Iterator[Indices]:
         """Batches number `first` to `first + count - 1`."""
         epoch, offset = divmod(first * self.batch_size, self._examples)

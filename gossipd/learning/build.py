@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gossipd.learning import description
+from gossipd.learning.description import Images, Table
 from gossipd.learning.digits import Digits
 from gossipd.learning.errors import TaskError
 from gossipd.learning.idx import IdxImages
 from gossipd.learning.learner import TorchLearner
 from gossipd.learning.partition import Shard
+from gossipd.learning.table import TableTask
 from gossipd.learning.task import Task
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ def learner_from_config(
     *,
     seed: int | None = None,
     given: Task | None = None,
+    home: Path | None = None,
 ) -> TorchLearner:
     """The configured task on this node's shard. LearningError when it cannot be had.
 
@@ -27,7 +31,7 @@ def learner_from_config(
     two devices with the same data must not do the same work. Without it the task's seed and the
     shard's number make one, which is what a reproducible experiment wants. `given` takes the place
     of the configured task where many nodes of one process share a copy of its data. Call it, as all
-    of the learner, in the compute worker.
+    of the learner, in the compute worker. `home`: the state directory, where a task description is.
     """
     try:
         shard = Shard(
@@ -43,7 +47,7 @@ def learner_from_config(
     except ValueError as error:
         raise TaskError(str(error), "see the section [task] of the configuration") from error
     return TorchLearner(
-        given or task_from_config(task),
+        given or task_from_config(task, home),
         shard,
         lr=learning.lr,
         momentum=learning.momentum,
@@ -54,12 +58,37 @@ def learner_from_config(
     )
 
 
-def task_from_config(task: "TaskConfig") -> Task:
-    """The built-in task of this name."""
+def task_from_config(task: "TaskConfig", home: Path | None = None) -> Task:
+    """The configured task. `home`: the state directory, where a task description is."""
+    data = Path(task.data).expanduser() if task.data else None
     if task.name == "digits":
         return Digits(task.seed)
     if task.name == "idx":
-        if not task.data:
+        if data is None:
             raise TaskError("the task idx has no data", "set task.data to the folder of IDX files")
-        return IdxImages(Path(task.data).expanduser(), task.seed)
-    raise TaskError(f"there is no task {task.name!r}", "task.name is digits or idx")
+        return IdxImages(data, task.seed)
+    if task.name in ("table", "images"):
+        return _described(task.name, data, home)
+    if task.name == "code":
+        from gossipd.learning.own_code import load_task
+
+        return load_task(task.code)
+    raise TaskError(
+        f"there is no task {task.name!r}", "task.name is digits, idx, table, images or code"
+    )
+
+
+def _described(name: str, data: Path | None, home: Path | None) -> Task:
+    if home is None:
+        raise TaskError(f"the task {name} needs a state directory", "make one with gossipd init")
+    described = description.read(home / description.FILE)
+    if isinstance(described, Table) and name == "table":
+        return TableTask(described, data)
+    if isinstance(described, Images) and name == "images":
+        from gossipd.learning.images import ImagesTask
+
+        return ImagesTask(described, data)
+    raise TaskError(
+        f"task.name is {name}, and {home / description.FILE} describes something else",
+        "set task.name to what it describes, or get the right description",
+    )

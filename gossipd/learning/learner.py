@@ -1,7 +1,8 @@
 """A task's model and data behind the runtime's port: flat vectors in, flat vectors out.
 
-Everything here is a function of its arguments: no call leaves anything behind that another would
-notice. Two calls with equal arguments return equal bits on one machine with one number of threads.
+Everything here is a function of its arguments: no call but `refresh` leaves anything behind that
+another would notice. Two calls with equal arguments return equal bits on one machine with one
+number of threads.
 """
 
 import hashlib
@@ -13,17 +14,15 @@ import torch
 from torch import Tensor
 
 from gossipd.learning.batches import BatchStream
-from gossipd.learning.errors import TaskError
+from gossipd.learning.errors import LearningError, TaskError
 from gossipd.learning.genesis import portable_genesis
 from gossipd.learning.parameters import FlatModule, Vector
 from gossipd.learning.partition import Shard
 from gossipd.learning.split import hold_out
 from gossipd.learning.task import Examples, Task
+from gossipd.learning.watch import Watch
 from gossipd.runtime.ports import Evaluation, Training
 from gossipd.tensors.layout import Layout
-
-EVALUATION_BATCH = 1024
-"""Examples that pass the model at once when it is judged: bounds memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,30 +57,56 @@ class TorchLearner:
         seed: int = 0,
     ) -> None:
         self._task = task
+        self._shard = shard
         self._threads = threads
         self._seed = seed
         self.use_threads()
 
-        inputs, targets = _checked(task, task.train_data(shard))
-        testing = self._testing()
-        self._tests: Examples | None = None if len(testing[1]) else testing
-        labels = None if task.classes is None else targets.numpy()
-        training, held = hold_out(len(targets), labels, task.seed)
-        self._training = inputs[training], targets[training]
-        self._held_out = inputs[held], targets[held]
-        self._stream = BatchStream(len(training), batch_size, seed) if len(training) else None
-        size = 0 if self._stream is None else self._stream.batch_size
-        self.descent = Descent(lr, momentum, weight_decay, size)
+        self._asked = Descent(lr, momentum, weight_decay, batch_size)
+        self._files = Watch(task.files())
+        testing = self._load()
 
         self._model = self._draw(task.seed)
         self._genesis = (
-            portable_genesis(self.layout, task.name, task.seed)
+            portable_genesis(self.layout, task.identity, task.seed)
             if task.portable_genesis
             else self._model.vector()
         )
         self._try_model((self._training, testing))
+
+    def _load(self) -> Examples:
+        """Read the data; the test set is returned. LearningError leaves everything as it was."""
+        task = self._task
+        inputs, targets = _checked(task, task.train_data(self._shard))
+        testing = self._testing()
+        labels = None if task.classes is None else targets.numpy()
+        training, held = hold_out(len(targets), labels, task.seed)
+        self._tests: Examples | None = None if len(testing[1]) else testing
+        self._training = inputs[training], targets[training]
+        self._held_out = inputs[held], targets[held]
+        asked = self._asked.batch_size
+        self._stream = BatchStream(len(training), asked, self._seed) if len(training) else None
+        size = 0 if self._stream is None else self._stream.batch_size
+        self.descent = replace(self._asked, batch_size=size)
+        self._epochs: tuple[int, int] | None = None
         self._known = self._known_classes()
         self._guess_loss = self._guess()
+        return testing
+
+    def refresh(self) -> bool | LearningError:
+        """Read the data again if its files have changed and an epoch has ended since they were
+        read; whether that was so. Data that cannot be read leaves the last good ones in place, and
+        the error is the answer, once."""
+        first, last = self._epochs or (0, 0)
+        if self._stream is not None and first == last:
+            return False
+        if not self._files.changed():
+            return False
+        try:
+            self._load()
+        except LearningError as error:
+            return error
+        return True
 
     @property
     def task(self) -> str:
@@ -134,6 +159,7 @@ class TorchLearner:
         if self._stream is None:
             return Training(model.vector(), padded(velocity, vector.size), 0, 0.0)
         model.module.train()
+        self._note_epochs(seed, seed + steps)
         total = torch.zeros(())
         for number, (inputs, targets) in enumerate(self.mini_batches(seed, steps), start=seed):
             torch.default_generator.manual_seed(self._noise_seed(number))
@@ -143,6 +169,12 @@ class TorchLearner:
             total += loss.detach()
         mean = float(total) / steps if steps else 0.0
         return Training(model.vector(), padded(velocity, vector.size), steps, mean)
+
+    def _note_epochs(self, first: int, end: int) -> None:
+        """Which epochs of these data have been trained on: the first, and the one now."""
+        if self._stream is not None:
+            first, end = self._stream.epoch(first), self._stream.epoch(end)
+            self._epochs = (self._epochs or (first,))[0], end
 
     def mini_batches(self, first: int, count: int) -> Iterator[Examples]:
         """Number `first` and following of this node's stream; none without examples."""
@@ -169,14 +201,11 @@ class TorchLearner:
 
     def metrics(self, vector: Vector) -> dict[str, float]:
         """All of the task's metrics on the test set; empty where there is none."""
-        inputs, targets = self._test_set()
-        if not len(targets):
-            return {}
-        return dict(self._task.metrics(self._output(vector, inputs), targets))
+        return dict(self.test(vector).metrics)
 
     def _test_set(self) -> Examples:
-        """Read, and checked, when the learner is built, and kept from its first use on: most nodes
-        never use it, and of ten thousand images it takes 31 MB."""
+        """Read, and checked, with the other data, and kept from its first use on: most nodes never
+        use it, and of ten thousand images it takes 31 MB."""
         if self._tests is None:
             self._tests = self._testing()
         return self._tests
@@ -191,17 +220,16 @@ class TorchLearner:
 
     def _output(self, vector: Vector, inputs: Tensor) -> Tensor:
         self.use_threads()
-        self._model.load(vector)
-        module = self._model.module.eval()
-        with torch.inference_mode():
-            return torch.cat([module(part) for part in torch.split(inputs, EVALUATION_BATCH)])
+        return self._model.answer(vector, inputs)
 
     def _judge(self, output: Tensor, targets: Tensor) -> Evaluation:
         with torch.inference_mode():
+            metrics = self._task.metrics(output, targets)
             return Evaluation(
                 loss=float(self._task.loss(output, targets)),
-                accuracy=self._task.metrics(output, targets).get("accuracy"),
+                accuracy=metrics.get("accuracy"),
                 examples=len(targets),
+                metrics=dict(metrics),
             )
 
     def _known_classes(self) -> Tensor | None:

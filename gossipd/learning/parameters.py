@@ -24,6 +24,9 @@ from gossipd.tensors.layout import Kind, Layout, TensorSpec
 
 Vector = NDArray[np.float32]
 
+EVALUATION_BATCH = 1024
+"""Examples that pass the model at once when it is judged: bounds memory."""
+
 
 class FlatModule:
     """`module` on top of one vector. TaskError when it holds what cannot travel as float32."""
@@ -68,6 +71,13 @@ class FlatModule:
         self.gradient.zero_()
         for counter, start in self._counters:
             counter.copy_(start)
+
+    def answer(self, vector: Vector, inputs: Tensor) -> Tensor:
+        """What the model `vector` makes of inputs [N, ...]: [N, ...]. Nothing is trained."""
+        self.load(vector)
+        module = self.module.eval()
+        with torch.inference_mode():
+            return torch.cat([module(part) for part in torch.split(inputs, EVALUATION_BATCH)])
 
     def vector(self) -> Vector:
         """A copy of what the module holds now, float32 [P]."""

@@ -20,8 +20,9 @@ A device that has only its own data ignores the shard. What must be the same on 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from gossipd.learning.given import Given, likelihoods, read_arrays, spread_explained
 from gossipd.learning.partition import Shard
 
 Examples = tuple[Tensor, Tensor]
@@ -53,6 +55,12 @@ class Task(ABC):
     Right for linear and convolutional layers. False takes what `model()` initialises, which may
     differ between versions of torch; a node whose initial model differs fetches the swarm's."""
 
+    @property
+    def identity(self) -> str:
+        """What a portable initial model is drawn from, beside the seed: tasks that differ in
+        anything that nodes must agree on differ here."""
+        return self.name
+
     @abstractmethod
     def model(self) -> nn.Module:
         """A new float32 model, initialised. For a classification it ends in one logit per class.
@@ -68,6 +76,10 @@ class Task(ABC):
     def test_data(self) -> Examples:
         """Examples that no node trains on; may be empty. Never used in a decision."""
 
+    def files(self) -> Sequence[Path]:
+        """What `train_data` reads: when one of them changes, it is asked again."""
+        return ()
+
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Mean loss, a scalar: cross-entropy, or mean squared error for a regression."""
         if self.classes is None:
@@ -75,10 +87,29 @@ class Task(ABC):
         return F.cross_entropy(output, target)
 
     def metrics(self, output: Tensor, target: Tensor) -> Mapping[str, float]:
-        """What people want to know beside the loss. "accuracy" is shown in `status` and `eval`."""
+        """What people want to know beside the loss: "accuracy", or "rmse" and "r2" of a regression.
+        Shown by `status`, `eval` and /metrics."""
         if self.classes is None:
-            return {}
+            return spread_explained(output.reshape(target.shape), target)
         return {"accuracy": float((output.argmax(dim=1) == target).double().mean())}
+
+    # --- what others make of the model ------------------------------------------------------------
+
+    def read(self, path: Path, *, targets: bool) -> Given:
+        """The examples in somebody's file; `targets`: with what is right. DataError.
+
+        An NPZ file with the inputs as `x` [N, ...] and the targets as `y`.
+        """
+        return read_arrays(path, targets)
+
+    def answers(self, output: Tensor) -> Mapping[str, Sequence[str]]:
+        """The model's output [N, ...] as columns of N cells: `prediction`, and for classes the
+        probability of each."""
+        if self.classes is None:
+            return {
+                "prediction": [f"{value:.6g}" for value in output.reshape(len(output)).tolist()]
+            }
+        return likelihoods(output, [str(number) for number in range(self.classes)])
 
 
 def multilayer_perceptron(*sizes: int) -> nn.Sequential:

@@ -4,7 +4,7 @@ The transport's port is `gossipd.network.interface`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ParamSpec, Protocol, TypeVar
 
 import numpy as np
@@ -50,6 +50,8 @@ class Evaluation:
     known_loss: float | None = None
     """The same loss when only the classes that this node trains on may be answered: what the gate
     looks at. None where it was not measured."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """What the task measures, for people: "accuracy", or for a regression "rmse" and "r2"."""
 
 
 @dataclass(frozen=True, slots=True)

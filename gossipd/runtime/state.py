@@ -19,6 +19,10 @@ from gossipd.wire.framing import pack
 from gossipd.wire.messages import ZERO, Role, SignedClaim, SignedRecord, Update
 
 
+class ForeignStateError(Exception):
+    """What is stored was signed for another swarm."""
+
+
 class SwarmState(msgspec.Struct, frozen=True):
     records: tuple[bytes, ...] = ()
     claims: tuple[bytes, ...] = ()
@@ -54,7 +58,10 @@ def load(store: Store) -> SwarmState:
 def restore(
     node: Node, state: SwarmState, head: StoredModel | None, documents: Documents, store: Store
 ) -> None:
-    """Put the node where it stood. Documents that no longer verify are left out."""
+    """Put the node where it stood. Documents that no longer verify are left out.
+
+    ForeignStateError when it stood in another swarm.
+    """
     records: list[SignedRecord] = []
     claims: list[SignedClaim] = []
     for sealed in state.records:
@@ -71,7 +78,7 @@ def restore(
     if head is not None and head.update is not None:
         sealed_head = store.load_manifest(head.update)
         if sealed_head is not None:
-            update = documents.open_manifest(sealed_head)
+            update = _opened(sealed_head, documents)
     node.restore(update, records, claims)
 
 
@@ -127,4 +134,12 @@ def restore_rounds(
 
 def _update(row: StoredModel | None, documents: Documents, store: Store) -> Update | None:
     sealed = None if row is None or row.update is None else store.load_manifest(row.update)
-    return None if sealed is None else documents.open_manifest(sealed)
+    return None if sealed is None else _opened(sealed, documents)
+
+
+def _opened(sealed: bytes, documents: Documents) -> Update:
+    """An update that this node has checked before: a seal that fails now is another swarm's."""
+    try:
+        return documents.open_manifest(sealed)
+    except WireError as error:
+        raise ForeignStateError(str(error)) from error

@@ -23,6 +23,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from gossipd.errors import OperatorError
 from gossipd.runtime.ports import Vector
 from gossipd.storage.atomic import TEMPORARY, make_private_directory, replace
 from gossipd.storage.errors import storing
@@ -168,6 +169,25 @@ def export(path: Path, vector: Vector, layout: Layout) -> int:
     with storing(f"write {path}"):
         replace(path, data, mode=0o666)
     return len(data)
+
+
+def read_export(path: Path, layout: Layout) -> Vector:
+    """The model in a file that `export` wrote, for a task of this layout. OperatorError
+    "wrong-model" when it is another task's or none."""
+    try:
+        tensors = load(path.read_bytes())
+        parts = [tensors.pop(spec.name) for spec in layout.tensors]
+        fits = not tensors and all(
+            part.shape == spec.shape and part.dtype == np.float32
+            for part, spec in zip(parts, layout.tensors, strict=True)
+        )
+    except (SafetensorError, KeyError):
+        fits = False
+    if not fits:
+        raise OperatorError(
+            "wrong-model", f"{path} holds no model of this task", "give an export of this swarm's"
+        )
+    return np.concatenate([part.reshape(-1) for part in parts])
 
 
 def body_digest(body: bytes) -> bytes:

@@ -46,8 +46,8 @@ _TYPES: dict[type[Document], str] = {
     Participation: "participation",
     Membership: "membership",
     Revocation: "revocation",
-    Invitation: "invitation",
     ClickSheet: "clicks",
+    Invitation: "invitation",
 }
 
 _LONGEST: dict[type[Document], int] = {
@@ -58,8 +58,8 @@ _LONGEST: dict[type[Document], int] = {
     Participation: limits.CLAIM_BYTES,
     Membership: limits.MEMBERSHIP_BYTES,
     Revocation: limits.MEMBERSHIP_BYTES,
-    Invitation: limits.MEMBERSHIP_BYTES,
     ClickSheet: limits.SHEET_BYTES,
+    Invitation: limits.MEMBERSHIP_BYTES,
 }
 
 D = TypeVar(
@@ -71,8 +71,8 @@ D = TypeVar(
     Participation,
     Membership,
     Revocation,
-    Invitation,
     ClickSheet,
+    Invitation,
 )
 F = TypeVar("F", Membership, Revocation, Invitation)
 

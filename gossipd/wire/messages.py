@@ -160,8 +160,8 @@ Document = (
     | Participation
     | Membership
     | Revocation
-    | Invitation
     | ClickSheet
+    | Invitation
 )
 
 # --- messages ----------------------------------------------------------------------------------
@@ -413,8 +413,8 @@ Request = (
     | Advert
     | RevocationSync
     | Revocations
-    | Enter
     | ClickPull
+    | Enter
 )
 Response = (
     Hello
@@ -426,8 +426,8 @@ Response = (
     | Goodbye
     | RoundProof
     | Revocations
-    | Welcome
     | ClickSheets
+    | Welcome
 )
 AnyMessage = Request | Response
 

@@ -31,7 +31,7 @@ training  on · 12,340 steps · 685 cycles · loss - · 1,437 examples
 round     12 · trainer · sample me …XHTZx9Cv · aggregated by …XHTZx9Cv
 serving   accuracy 0.9375 · loss 0.2500 · abababababababab
 head      accuracy 0.9375 · loss 0.2500 · abababababababab
-base      accuracy - · loss - · efefefefefefefef
+base      loss - · efefefefefefefef
 updates   5 offered · 4 fetched · 3 merged · 0 adopted · 1 redundant · 2 refused
 coding    auto · q2+deflate 12 q3+deflate 3 · 20 bodies sent, 60 kB · 325 kB saved
 refused   2 bad-signature

@@ -15,7 +15,6 @@ ASKING_THE_DAEMON = [
     ("peers", "add", "/ip4/192.0.2.9/tcp/1/p2p/x"),
     ("peers", "rm", "x"),
     ("models", "ls"),
-    ("models", "export", "serving", "m.safetensors"),
     ("train", "pause"),
     ("train", "resume"),
     ("logs",),

@@ -1,6 +1,5 @@
 """`init`, `start` and `stop`, as far as they go without a real daemon."""
 
-import re
 import stat
 import subprocess
 import sys
@@ -43,6 +42,14 @@ def fake(tmp_path: Path) -> Iterator[Callable[[str], "subprocess.Popen[str]"]]:
         process.communicate(timeout=10)
 
 
+def images(folder: Path) -> Path:
+    """A folder of IDX files, as far as its names go."""
+    made = folder / "images"
+    made.mkdir(exist_ok=True)
+    (made / "t10k-images-idx3-ubyte").touch()
+    return made
+
+
 def test_init_makes_a_private_home_with_settings_and_an_identity(tmp_path: Path) -> None:
     home = tmp_path / "deep" / "home"
     data = gossipd("init", "--format", "json", home=home).document["data"]
@@ -67,22 +74,24 @@ def test_init_never_overwrites(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in home.iterdir()} == before
 
 
-def test_init_with_data_makes_a_swarm_of_its_own(tmp_path: Path) -> None:
+def test_init_with_data_makes_a_closed_swarm_of_its_own(tmp_path: Path) -> None:
     swarms = set()
     for name in ("a", "b"):
         home = tmp_path / name
-        gossipd("init", "--data", tmp_path, home=home)
+        done = gossipd("init", "--data", images(tmp_path), "--format", "json", home=home)
         config = tomllib.loads((home / "config.toml").read_text())
-        assert config["task"] == {"name": "idx", "data": str(tmp_path)}
-        assert re.fullmatch("[0-9a-f]{64}", config["swarm"]["id"])
-        swarms.add(config["swarm"]["id"])
+        assert config == {"task": {"name": "idx", "data": str(images(tmp_path))}}
+        (own,) = gossipd("members", "ls", "--format", "json", home=home).document["data"]
+        assert own["founder"]
+        swarms.add(done.document["data"]["swarm"])
     assert len(swarms) == 2
 
 
 def test_init_enters_a_swarm_that_it_is_told(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    gossipd("init", "--data", tmp_path, "--swarm", "ab" * 32, home=home)
+    gossipd("init", "--data", images(tmp_path), "--swarm", "ab" * 32, home=home)
     assert tomllib.loads((home / "config.toml").read_text())["swarm"]["id"] == "ab" * 32
+    assert not (home / "members").exists()
 
 
 def test_init_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -114,7 +123,7 @@ def test_a_home_that_cannot_be_made_is_an_error_not_a_traceback(tmp_path: Path) 
 def test_own_data_does_not_go_into_the_open_swarm(tmp_path: Path) -> None:
     home = tmp_path / "home"
     gossipd("init", home=home)
-    outcome = gossipd("start", "--data", tmp_path, "--format", "json", home=home)
+    outcome = gossipd("start", "--data", images(tmp_path), "--format", "json", home=home)
     assert outcome.code == ExitCode.CONFIG
     assert outcome.document["error"]["code"] == "no-swarm"
 

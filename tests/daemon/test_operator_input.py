@@ -86,11 +86,19 @@ def test_a_data_folder_that_is_not_there(home: Path, tmp_path: Path) -> None:
 
 
 def test_a_data_folder_without_images(home: Path, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    assert gossipd("init", "--data", str(tmp_path / "empty"), home=home)[0] == 0
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    code, document = gossipd("init", "--data", str(folder), home=home)
+    assert (code, error_of(document)["code"]) == (1, "bad-data")
+    assert not home.exists()
+
+    images = folder / "t10k-images-idx3-ubyte"
+    images.touch()
+    assert gossipd("init", "--data", str(folder), home=home)[0] == 0
+    images.unlink()
     code, document = gossipd("start", "--no-mdns", "--listen", "127.0.0.1", home=home)
     assert code == 5
-    assert str(tmp_path / "empty") in error_of(document)["message"]
+    assert str(folder) in error_of(document)["message"]
 
 
 def test_an_address_that_is_none(home: Path) -> None:

@@ -41,6 +41,7 @@ class Stage:
             self,
             guest,
             Day(tmp_path / "traffic.json", 0),
+            SimpleNamespace(),  # type: ignore[arg-type]
             self.told,
         )
 

@@ -13,6 +13,7 @@ LONGEST = 500  # lines; most files are under 300
 # there, any exception is caught, counted and logged. Each file is here for a reason.
 OUTER_DOORS = {
     "gossipd/control/api.py": "a fault in one request is answered with an error, not with silence",
+    "gossipd/learning/own_code.py": "a fault in somebody's own task is told with its line",
     "gossipd/network/bridge.py": "what fails on the network thread is handed to whoever waits",
     "gossipd/network/libp2p_transport.py": "a fault in a handler of the transport",
     "gossipd/network/life.py": "the network thread's end, whatever the cause",

@@ -61,6 +61,7 @@ BREACHES = [
             ("protocol", "trio"),
         ]
     ),
+    ("torch", "gossipd/storage/files.py", "import pyarrow"),
     ("torch", "gossipd/storage/__init__.py", "import torch.nn"),
     ("torch", "gossipd_scenarios/__init__.py", "from torch import nn"),
     ("libp2p", "gossipd/runtime/ports.py", "import libp2p.crypto"),

@@ -35,7 +35,12 @@ class FakeOperator:
         if self.failure:
             raise self.failure
         address = f"/ip4/192.0.2.7/tcp/4001/p2p/{PEER}"
-        model = {"hash": "ab" * 32, "held_out_loss": 0.25, "held_out_accuracy": 0.9375}
+        model = {
+            "hash": "ab" * 32,
+            "held_out_loss": 0.25,
+            "held_out_accuracy": 0.9375,
+            "held_out": {"accuracy": 0.9375},
+        }
         return {
             "peer_id": PEER,
             "version": "0.1.0",
@@ -73,7 +78,12 @@ class FakeOperator:
                 "resting": None,
             },
             "models": {
-                "base": {"hash": "ef" * 32, "held_out_loss": None, "held_out_accuracy": None},
+                "base": {
+                    "hash": "ef" * 32,
+                    "held_out_loss": None,
+                    "held_out_accuracy": None,
+                    "held_out": {},
+                },
                 "head": model,
                 "serving": model,
             },

@@ -255,13 +255,13 @@ MESSAGES: dict[str, AnyMessage] = {
     "revocation-sync-minimal": RevocationSync(),
     "revocations": Revocations(revocations=(ENVELOPES["revocation"],)),
     "revocations-minimal": Revocations(),
-    "enter": Enter(invitation=ENVELOPES["invitation"], proof=bytes(range(64))),
-    "welcome": Welcome(membership=ENVELOPES["membership"], description=b"{}"),
-    "welcome-minimal": Welcome(membership=ENVELOPES["membership"]),
     "click-pull": ClickPull(since=17, marks={AUTHORS[0]: 7}),
     "click-pull-minimal": ClickPull(),
     "click-sheets": ClickSheets(sheets=(ENVELOPES["clicks"],), upto=18, more=True),
     "click-sheets-minimal": ClickSheets(upto=0),
+    "enter": Enter(invitation=ENVELOPES["invitation"], proof=bytes(range(64))),
+    "welcome": Welcome(membership=ENVELOPES["membership"], description=b"{}"),
+    "welcome-minimal": Welcome(membership=ENVELOPES["membership"]),
 }
 
 GOLDEN: dict[str, bytes] = {

@@ -100,13 +100,13 @@ def test_an_envelope_of_version_1_is_opened(name: str) -> None:
             revoked = open_revocation(envelope, CLOSED)
             assert (revoked.founder, revoked.revocation) == (PEER_ID, document)
             assert revoked.envelope == envelope
+        case ClickSheet():
+            clicks = open_sheet(envelope, SWARM)
+            assert (clicks.author, clicks.sheet, clicks.envelope) == (PEER_ID, document, envelope)
         case Invitation():
             invited = open_invitation(envelope, CLOSED)
             assert (invited.founder, invited.invitation) == (PEER_ID, document)
             assert invited.envelope == envelope
-        case ClickSheet():
-            clicks = open_sheet(envelope, SWARM)
-            assert (clicks.author, clicks.sheet, clicks.envelope) == (PEER_ID, document, envelope)
         case _:
             claimed = open_claim(envelope, SWARM)
             assert (claimed.author, claimed.claim, claimed.envelope) == (

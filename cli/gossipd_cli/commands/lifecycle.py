@@ -1,7 +1,6 @@
-"""`gossipd init`, `start` and `stop`."""
+"""`gossipd start` and `stop`."""
 
 import os
-import secrets
 import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -11,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gossipd import __version__
-from gossipd.config import Config, Paths, home_directory, load, paths_of, write_initial
+from gossipd.config import Config, Paths, home_directory, load, paths_of
 from gossipd.control.client import Client
 from gossipd.errors import ExitCode, OperatorError
-from gossipd_cli import render
-from gossipd_cli.commands.members import found_swarm
+from gossipd_cli.commands.init import FolderOption, SwarmOption, initialise
 from gossipd_cli.options import FormatOption, HomeOption, client, example
 from gossipd_cli.output import Format, emit, emit_error, say
 from gossipd_cli.processes import Watch, detach
@@ -27,53 +25,6 @@ START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 
 app = typer.Typer()
-
-DataOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        metavar="DIR",
-        help="Directory of IDX files to train on. Default: the built-in digits.",
-        exists=True,
-        file_okay=False,
-        resolve_path=True,
-        show_default=False,
-    ),
-]
-SwarmOption = Annotated[
-    str | None,
-    typer.Option(
-        "--swarm",
-        metavar="HEX",
-        help="Swarm to belong to. Default with --data: a new one, else the open one.",
-        show_default=False,
-    ),
-]
-
-
-@app.command(
-    "init",
-    epilog=example(
-        "gossipd init", "gossipd init --data ~/xrays", "gossipd init --data ~/xrays --closed"
-    ),
-)
-def init(
-    data: DataOption = None,
-    swarm: SwarmOption = None,
-    closed: Annotated[
-        bool, typer.Option("--closed", help="Found a closed swarm, as `gossipd members found`.")
-    ] = False,
-    home: HomeOption = None,
-    output_format: FormatOption = Format.text,
-) -> None:
-    """Make a state directory: settings and an identity. Never overwrites one."""
-    paths = paths_of(home_directory(home))
-    if closed and swarm:
-        raise typer.BadParameter("a closed swarm has a new id", param_hint="--swarm")
-    done = _initialise(paths, data, swarm, closed=closed)
-    if closed:
-        done["swarm"] = found_swarm(paths.home)["swarm"]
-    emit(output_format, done, render.fields)
 
 
 @app.command(
@@ -109,7 +60,7 @@ def start(
         str | None,
         typer.Option(metavar="IP", help="IP address to listen on.", show_default=False),
     ] = None,
-    data: DataOption = None,
+    data: FolderOption = None,
     swarm: SwarmOption = None,
     no_mdns: Annotated[
         bool, typer.Option("--no-mdns", help="Do not look for peers on the local network.")
@@ -141,26 +92,28 @@ def start(
     paths = paths_of(home_directory(home))
     _refuse_second(client(home))
     if not paths.config.exists():
-        _initialise(paths, data, swarm)
+        initialise(paths, data, swarm)
+    configured = load(paths.home)
     overrides = _overrides(
         {
             "network.port": port,
             "network.listen": listen,
             "network.mdns": False if no_mdns else None,
-            "network.peers": [*load(paths.home).network.peers, *peer] if peer else None,
-            "task.name": "idx" if data else None,
+            "network.peers": [*configured.network.peers, *peer] if peer else None,
+            "task.name": "idx" if data and configured.task.name == "digits" else None,
             "task.data": str(data) if data else None,
             "swarm.id": swarm,
         },
         setting or [],
     )
     config = load(paths.home, overrides)
-    if config.task.name == "idx" and not config.swarm.id and not paths.members.exists():
+    if config.task.name != "digits" and not config.swarm.id and not paths.members.exists():
         # The open swarm is everybody's who has data of this shape, whatever it is about.
         raise OperatorError(
             "no-swarm",
             "own data needs a swarm of its own",
-            f"--swarm {secrets.token_hex(32)} makes one, or copy another member's",
+            "enter one with what its founder issued: gossipd members accept FILE; or found one: "
+            "gossipd members found",
             ExitCode.CONFIG,
         )
     if swarm and paths.members.exists():
@@ -197,35 +150,6 @@ def stop(
                 ExitCode.TIMEOUT,
             )
     emit(output_format, {"pid": pid, "stopped": True}, lambda data: f"stopped (pid {data['pid']})")
-
-
-def _initialise(
-    paths: Paths, data: Path | None, swarm: str | None, *, closed: bool = False
-) -> dict[str, Any]:
-    from gossipd.identity import load_or_create
-
-    values: dict[str, Any] = {}
-    if data:
-        values |= {"task.name": "idx", "task.data": str(data)}
-    if swarm or (data and not closed):
-        values["swarm.id"] = swarm or secrets.token_hex(32)
-    is_new = not paths.home.exists()
-    write_initial(paths.home, values)
-    try:
-        identity = load_or_create(paths.identity)
-    except BaseException:
-        paths.config.unlink()
-        if is_new:
-            with suppress(OSError):
-                paths.home.rmdir()
-        raise
-    return {
-        "home": str(paths.home),
-        "peer_id": identity.peer_id,
-        "task": values.get("task.name", "digits"),
-        "data": values.get("task.data"),
-        "swarm": values.get("swarm.id"),
-    }
 
 
 def _refuse_second(daemon: Client) -> None:

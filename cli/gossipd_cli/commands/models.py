@@ -1,10 +1,12 @@
-"""`gossipd models` and `gossipd eval`: what was learnt."""
+"""`gossipd models`: what was learnt."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from gossipd.config import home_directory
+from gossipd.errors import ExitCode, OperatorError
 from gossipd_cli import render
 from gossipd_cli.options import FormatOption, HomeOption, client, example, group
 from gossipd_cli.output import Format, emit
@@ -29,7 +31,10 @@ def list_models(
 
 @app.command(
     "export",
-    epilog=example("gossipd models export serving model.safetensors"),
+    epilog=example(
+        "gossipd models export serving model.safetensors",
+        "gossipd models export serving model.safetensors --loader load_model.py",
+    ),
 )
 def export_model(
     model: Annotated[
@@ -41,8 +46,32 @@ def export_model(
     path: Annotated[
         Path, typer.Argument(metavar="FILE", help="File to write, in safetensors format.")
     ],
+    loader: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.py",
+            help="Write as well what loads it with torch alone.",
+            show_default=False,
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an older loader.")] = False,
     home: HomeOption = None,
     output_format: FormatOption = Format.text,
 ) -> None:
     """Write a model to a file that any safetensors reader can load."""
-    emit(output_format, client(home).export(model, path), render.fields)
+    where = home_directory(home)
+    if loader is not None:
+        from gossipd.using import write_loader
+
+        write_loader(where, loader.expanduser(), overwrite=force)
+    try:
+        data = client(home).export(model, path)
+    except OperatorError as error:
+        if error.exit_code != ExitCode.NOT_RUNNING:
+            raise
+        from gossipd.using import export
+
+        data = export(where, model, path.absolute())
+    if loader is not None:
+        data["loader"] = str(loader.absolute())
+    emit(output_format, data, render.fields)

@@ -1,4 +1,4 @@
-"""What a running daemon is, has and lacks: status, health, id, eval, version."""
+"""What a running daemon is, has and lacks: status, health, id, version."""
 
 import sys
 import time
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gossipd.control.client import EVALUATE_TIMEOUT, Client
+from gossipd.control.client import Client
 from gossipd.errors import ExitCode, OperatorError
 from gossipd_cli import render
 from gossipd_cli.options import FormatOption, HomeOption, client, example
@@ -38,18 +38,6 @@ def health(home: HomeOption = None, output_format: FormatOption = Format.text) -
     data = client(home).health()
     emit(output_format, data, render.health)
     return 0 if data["healthy"] else ExitCode.DEGRADED
-
-
-@app.command("eval", epilog=example("gossipd eval", "gossipd eval --format json"))
-def evaluate(
-    timeout: Annotated[
-        float, typer.Option(min=1.0, max=86_400.0, help="Seconds to wait for the result.")
-    ] = EVALUATE_TIMEOUT,
-    home: HomeOption = None,
-    output_format: FormatOption = Format.text,
-) -> None:
-    """Measure the serving model on the task's test set."""
-    emit(output_format, client(home).evaluate(timeout), render.fields)
 
 
 @app.command("id", epilog=example("gossipd id", "gossipd id --format json"))

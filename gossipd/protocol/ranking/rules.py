@@ -13,9 +13,9 @@ class Rules:
     """What a click counts for. The defaults are a daemon's; `PAPER` is the paper's text."""
 
     unlike: float = 0.1
-    """F: what a node counts for whatever it chooses, beside its similarity. Departure from the paper
-    (0 or 1): ours, measured by benchmarks/grank.py. With 1, three attackers to each honest node
-    outvote them; with 0, who has chosen nothing yet learns nothing from the others."""
+    """F: what a node counts for whatever it chooses, beside its similarity. Departure from the
+    paper (0 or 1): ours, measured by benchmarks/grank.py. With 1, three attackers to each honest
+    node outvote them; with 0, who has chosen nothing yet learns nothing from the others."""
     one_vote: bool = True
     """Departure from the paper: who chooses an item under one query again adds nothing to it."""
     cap: float | None = 128.0

@@ -1,0 +1,1 @@
+"""Files that people begin with: real modules, so that they are checked like all others."""
