@@ -135,6 +135,7 @@ async def _run(
         identity = load_or_create(paths.identity)
         if await complete(paths, identity, ENTER_SECONDS):
             log.info("entered the swarm of the invitation")
+            config = read()
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

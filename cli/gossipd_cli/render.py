@@ -9,6 +9,9 @@ from gossipd_cli.output import printable, style, table
 
 Document = dict[str, Any]
 
+HOW_TO_JOIN = "`gossipd invite` makes the line for another device"
+"""Where there is no line that anybody could type: in a closed swarm."""
+
 
 def status(data: Document) -> str:
     """A screenful: who, where, how far, how well, and what is wrong."""
@@ -69,7 +72,7 @@ def status(data: Document) -> str:
     rows += [("waiting", _wait(row)) for row in data["waiting"][:5]]
     rows += [("warning", warning(row)) for row in data["health"]]
     rows += [("address", address) for address in data["addresses"]]
-    rows.append(("join", data["join"]))
+    rows.append(("join", data["join"] or HOW_TO_JOIN))
     return _labelled(rows)
 
 

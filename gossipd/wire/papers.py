@@ -1,6 +1,6 @@
 """What the founder of a closed swarm signs: memberships, revocations, invitations."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -48,6 +48,8 @@ class Invitation(Struct, frozen=True, array_like=True):
     """Unix seconds, by the founder's calendar."""
     uses: Annotated[int, Meta(ge=1, le=limits.INVITATION_USES)] = 1
     """How many devices may enter with it."""
+    mode: Literal["rounds", "gossip"] = "rounds"
+    """How the swarm learns."""
 
 
 class SignedMembership(Struct, frozen=True):
