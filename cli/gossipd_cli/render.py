@@ -213,7 +213,7 @@ _VERDICTS = {"ok": "32", "warning": "33", "error": "31", "skipped": "2"}
 def doctor(data: Document) -> str:
     """A line for each check, and under it how to mend what is wrong; then what it comes to."""
     lines = []
-    for row in printable(data["findings"]):
+    for row in _together(printable(data["findings"])):
         verdict = style(f"{row['verdict']:<8}", _VERDICTS[row["verdict"]])
         code = f"[{row['code']}] " if row["code"] else ""
         lines.append(f"{verdict}{row['check']:<14}{code}{row['evidence']}{_subject(row)}")
@@ -222,6 +222,14 @@ def doctor(data: Document) -> str:
     counts = data["summary"]
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
     return "\n".join([*lines, f"the daemon is {data['daemon']}; {told}"])
+
+
+def _together(rows: list[Document]) -> list[Document]:
+    """Of a peer that is well in every respect one line, that which says where."""
+    unwell = {row["subject"] for row in rows if row["verdict"] != "ok"}
+    well = {row["subject"]: {**row, "check": "peer"} for row in rows if row["subject"]}
+    shown = [row for row in rows if not row["subject"] or row["subject"] in unwell]
+    return shown + [row for subject, row in well.items() if subject not in unwell]
 
 
 def _subject(row: Document) -> str:

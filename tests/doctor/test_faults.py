@@ -186,6 +186,20 @@ def test_it_says_why_a_peer_is_not_connected(
     assert {check: code for check, code in found.items() if check in peers} == expected
 
 
+def test_a_peer_that_is_well_takes_one_line(daemon: ServedOperator, home: Path) -> None:
+    with mock.patch("gossipd.doctor.machine.Machine.connect"):
+        lines = gossipd("doctor", home=home).out.splitlines()
+    (line,) = [line for line in lines if "192.0.2.8" in line]
+    assert line.split() == [
+        "ok",
+        "peer",
+        "connected",
+        "at",
+        "/ip4/192.0.2.8/tcp/4001",
+        "(…XHTZx9Cv)",
+    ]
+
+
 # --- peers, asked by the doctor itself --------------------------------------------------------
 
 

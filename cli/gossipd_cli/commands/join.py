@@ -100,9 +100,7 @@ def join(
     ] = None,
     task: Annotated[
         str,
-        typer.Option(
-            metavar="FILE.py:CLASS", help="The swarm's task, if it is code of its own."
-        ),
+        typer.Option(metavar="FILE.py:CLASS", help="The swarm's task, if it is code of its own."),
     ] = "",
     timeout: Annotated[
         float, typer.Option(min=1.0, max=3600.0, help="Seconds to try to reach the inviter.")
