@@ -251,6 +251,7 @@ class Operations:
                     "examples": record.record.examples if record else None,
                     "next_dial_in": max(peer.next_dial - now, 0.0) if waiting else None,
                     "failures": peer.failures,
+                    "clock": peer.clock,
                     "last_error": peer.last_error,
                     "refused": dict(peer.refused),
                 }

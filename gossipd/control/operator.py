@@ -53,8 +53,9 @@ class Operator(Protocol):
 
     def peers(self) -> list[Document]:
         """[{peer_id, state, address, outbound, round_trip, steps, examples, next_dial_in, failures,
-        last_error, refused: {reason: count}}]; state: connected | dialing | backing-off | known;
-        `round_trip` and `next_dial_in` in seconds, or None.
+        clock, last_error, refused: {reason: count}}]; state: connected | dialing | backing-off |
+        known; `round_trip` and `next_dial_in` in seconds, or None; `clock`: by how many seconds its
+        calendar is ahead of ours, or None.
         """
         ...
 

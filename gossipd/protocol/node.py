@@ -11,6 +11,8 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from msgspec import UNSET
+
 from gossipd.protocol import events, expulsion, gossip, peers, questions
 from gossipd.protocol.by_hand import ByHand
 from gossipd.protocol.entrance import Entrance
@@ -256,17 +258,19 @@ class Node:
         dialled = event.outbound or self.peers.is_dialling(event.peer)
         peer = self.peers.on_connected(event.peer, event.outbound, now, out)
         if peer is not None and dialled:
-            self._questions.ask(event.peer, self._hello(asked=False), questions.Greeting(), out)
+            self._questions.ask(
+                event.peer, self._hello(now, asked=False), questions.Greeting(), out
+            )
 
     def _on_dial_failed(self, event: events.DialFailed, now: float, out: list[Output]) -> None:
         self.peers.on_dial_failed(event.peer, event.reason, now, out)
         if self.rounds is not None:
             self.rounds.on_unreached(event.peer, now, out)
 
-    def _hello(self, *, asked: bool) -> Hello:
+    def _hello(self, now: float, *, asked: bool) -> Hello:
         assert self._record is not None, "not started"
         assert self._claim is not None, "not started"
-        return self._door.hello(self._record, self._claim, asked=asked)
+        return self._door.hello(self._record, self._claim, now, asked=asked)
 
     def _meet(self, peer: str, now: float, out: list[Output]) -> None:
         """Both have admitted each other: ask what is new there.
@@ -349,9 +353,10 @@ class Node:
             fields = {"peer": event.peer, "code": denial.reason, "reason": words}
             out.append(Report("peer-refused", {**fields}))
             return
-        out.append(Answer(event.token, self._hello(asked=True)))
+        out.append(Answer(event.token, self._hello(now, asked=True)))
         self._take(event.peer, event.documents, now, out)
         self.peers.admit(event.peer)
+        self._compare_clocks(event.peer, hello, now)
 
     def may_read(self, peer: str, message: Request | Response, now: float) -> bool:
         """Whether the documents in a message may be opened: of who is not admitted yet only those
@@ -407,7 +412,14 @@ class Node:
             return
         self._take(peer, documents, now, out)
         self.peers.admit(peer)
+        assert isinstance(message, Hello), "or it had been turned away"
+        self._compare_clocks(peer, message, now)
         self._meet(peer, now, out)
+
+    def _compare_clocks(self, peer: str, hello: Hello, now: float) -> None:
+        known, wall = self.peers.table.get(peer), self.members.wall(now)
+        if known is not None and wall is not None and hello.time is not UNSET:
+            known.clock = hello.time - wall
 
     def _on_request_failed(
         self, event: events.RequestFailed, now: float, out: list[Output]

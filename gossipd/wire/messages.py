@@ -190,6 +190,9 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     held: Held | UnsetType = UNSET
     about: Annotated[str, Meta(max_length=limits.ABOUT_TEXT)] | UnsetType = UNSET
     """What the sender learns, for people; where `record` is empty, this is left out too."""
+    time: Counter | UnsetType = UNSET
+    """The sender's calendar, Unix seconds, left out as `about` is: a clock that is wrong is found
+    out among peers. Nothing is decided by it."""
 
 
 class Refused(Message, frozen=True, kw_only=True, tag="refused"):
