@@ -5,7 +5,8 @@ compiler: `torch._meta_registrations`, and with it torch's references, decomposi
 That is .5 of the 1.4 CPU seconds that `import torch` takes and some 20 of its 160 MB (torch 2.13).
 Here it is run when something of it is first used, which is what the decompositions do when they
 are imported, or when the compiler is: `torch.compile`, `torch.export` and fake tensors find it
-whole.
+whole. `torch.Generator` is what misses it without asking: code of a user's own gets torch as it is
+(`whole`).
 
 Not `importlib.util.LazyLoader`: that runs a module when anybody looks at its `__file__`, and
 torch's own import looks at that of all modules.
@@ -64,15 +65,20 @@ class _Finder(MetaPathFinder):
     ) -> ModuleSpec | None:
         if name == COMPILER:
             sys.meta_path.remove(self)
-            module = sys.modules.get(PUT_OFF)
-            if isinstance(module, PutOff):
-                module.run()
+            whole()
         elif name == PUT_OFF:
             spec = PathFinder.find_spec(name, path, target)
             if spec is not None and spec.loader is not None:
                 spec.loader = _Lazily(spec.loader)
             return spec
         return None
+
+
+def whole() -> None:
+    """Torch as it is without this module."""
+    module = sys.modules.get(PUT_OFF)
+    if isinstance(module, PutOff):
+        module.run()
 
 
 def put_off() -> None:

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from gossipd.learning.errors import LearningError, TaskError
+from gossipd.learning.lazily import whole
 from gossipd.learning.learner import TorchLearner
 from gossipd.learning.partition import Shard
 from gossipd.learning.task import Task
@@ -117,6 +118,7 @@ def _imported(path: Path) -> ModuleType:
     if folder not in sys.path:
         sys.path.append(folder)
     sys.modules[spec.name] = module
+    whole()  # of torch it may use anything
     spec.loader.exec_module(module)
     return module
 

@@ -35,8 +35,9 @@ def test_a_learner_trains_without_what_was_put_off() -> None:
         "import torch.export",
         "from torch._subclasses.fake_tensor import FakeTensorMode\n"
         "with FakeTensorMode(): torch.ones(3, 3)[torch.tensor([0])]",
+        "from gossipd.learning.lazily import whole; whole(); torch.Generator()",
     ],
-    ids=["decompositions", "compile", "export", "fake tensors"],
+    ids=["decompositions", "compile", "export", "fake tensors", "code of one's own"],
 )
 def test_who_needs_it_finds_it_whole(use: str) -> None:
     done = python(
