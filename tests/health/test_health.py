@@ -10,6 +10,7 @@ import pytest
 
 from gossipd.config import paths_of
 from gossipd.health import WARNINGS, Health
+from gossipd.learning.errors import TaskError
 from gossipd.protocol.roster import State
 
 
@@ -19,6 +20,7 @@ class Stage:
     def __init__(self, home: Path) -> None:
         self.membership: dict[str, Any] | None = None
         self.why_not: str | None = None
+        self.stale: TaskError | None = None
         self.connected = ["ann"]
         self.table: dict[str, Any] = {}
         self.counters: Counter[str] = Counter()
@@ -38,7 +40,12 @@ class Stage:
         )
         clock: Any = SimpleNamespace(wall=lambda: 1e9)
         self.health = Health(
-            parts, paths_of(home), lambda: self.membership, clock, lambda: self.why_not
+            parts,
+            paths_of(home),
+            lambda: self.membership,
+            clock,
+            lambda: self.why_not,
+            lambda: self.stale,
         )
 
     def codes(self, now: float) -> list[str]:
@@ -86,8 +93,12 @@ def test_every_warning_can_be_had_and_each_has_text_and_fix(stage: Stage) -> Non
     stage.node.mode.last_failure = "merge: not finite"
     stage.counters["mdns-unavailable"] = 1
     stage.why_not = "on battery at 3%"
+    stage.stale = TaskError("the table is gone", "put it back")
     stage.table["ben"] = SimpleNamespace(
-        id="ben", state=State.BACKING_OFF, refused=Counter({"wrong-layout": 2})
+        id="ben", state=State.BACKING_OFF, refused=Counter({"wrong-layout": 2}), clock=-900.0
+    )
+    stage.table["eva"] = SimpleNamespace(
+        id="eva", state=State.ADMITTED, refused=Counter[str](), clock=-800.0
     )
     usage = SimpleNamespace(free=1000)
     with mock.patch("shutil.disk_usage", return_value=usage):
