@@ -220,10 +220,10 @@ class Operations:
 
     def _join_line(self) -> str:
         addresses = self._parts.transport.addresses
-        if not addresses:
-            return ""
+        if not addresses or self._parts.node.members.closed:
+            return ""  # nobody enters a closed swarm by an address: `invite` makes the line
         words = ["gossipd", "start"]
-        if self._config.swarm.id and not self._parts.node.members.closed:
+        if self._config.swarm.id:
             words += ["--swarm", self._config.swarm.id]
         if self._config.task.name == "idx":
             words += ["--data", "DIR"]
@@ -262,6 +262,7 @@ class Operations:
                     "examples": record.record.examples if record else None,
                     "next_dial_in": max(peer.next_dial - now, 0.0) if waiting else None,
                     "failures": peer.failures,
+                    "clock": peer.clock,
                     "last_error": peer.last_error,
                     "refused": dict(peer.refused),
                 }
@@ -346,10 +347,17 @@ class Operations:
         addresses = _reachable_first(self._parts.transport.addresses)
         if not self._parts.node.members.closed:
             places = [address.rpartition("/p2p/")[0] for address in addresses]
-            line = open_line(swarm.id, swarm.task, self._identity.peer_id, places)
+            me = self._identity.peer_id
+            line = open_line(swarm.id, swarm.task, me, places, swarm.mode)
             return {"line": line, "swarm": swarm.id.hex(), "task": swarm.task.hex()}
         return self._invitations.make(
-            addresses, swarm.task, name=name, days=days, uses=uses, wall=self._clock.wall()
+            addresses,
+            swarm.task,
+            swarm.mode,
+            name=name,
+            days=days,
+            uses=uses,
+            wall=self._clock.wall(),
         )
 
     def invitations(self) -> list[Document]:

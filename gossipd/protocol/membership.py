@@ -63,6 +63,7 @@ class Members:
         self._revoked: dict[str, SignedRevocation] = {}
         self.ahead = 0.0
         """Unix seconds less seconds of the core's clock."""
+        self._is_set = False
         if own is not None:
             self.learn(own)
         for revocation in revocations:
@@ -80,6 +81,11 @@ class Members:
     def set_clock(self, wall: float, now: float) -> None:
         """`wall` is what the machine's calendar says at `now`."""
         self.ahead = wall - now
+        self._is_set = True
+
+    def wall(self, now: float) -> float | None:
+        """What the calendar says at `now`; None until it was read."""
+        return now + self.ahead if self._is_set else None
 
     # --- learning --------------------------------------------------------------------------------
 

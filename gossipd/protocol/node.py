@@ -11,6 +11,8 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from msgspec import UNSET
+
 from gossipd.protocol import clicks, events, expulsion, gossip, peers, questions
 from gossipd.protocol.by_hand import ByHand
 from gossipd.protocol.clicks import Clicks
@@ -274,18 +276,20 @@ class Node:
         dialled = event.outbound or self.peers.is_dialling(event.peer)
         peer = self.peers.on_connected(event.peer, event.outbound, now, out)
         if peer is not None and dialled:
-            self._questions.ask(event.peer, self._hello(asked=False), questions.Greeting(), out)
+            self._questions.ask(
+                event.peer, self._hello(now, asked=False), questions.Greeting(), out
+            )
 
     def _on_dial_failed(self, event: events.DialFailed, now: float, out: list[Output]) -> None:
         self.peers.on_dial_failed(event.peer, event.reason, now, out)
         if self.rounds is not None:
             self.rounds.on_unreached(event.peer, now, out)
 
-    def _hello(self, *, asked: bool) -> Hello:
+    def _hello(self, now: float, *, asked: bool) -> Hello:
         assert self._record is not None, "not started"
         assert self._claim is not None, "not started"
         shown = self.clicks.shown
-        hello = self._door.hello(self._record, self._claim, asked=asked, clicks=shown)
+        hello = self._door.hello(self._record, self._claim, now, asked=asked, clicks=shown)
         return hello if self.rounds is None else self.rounds.meeting.greeting(hello)
 
     def _meet(self, peer: str, now: float, out: list[Output]) -> None:
@@ -372,7 +376,7 @@ class Node:
             fields = {"peer": event.peer, "code": denial.reason, "reason": words}
             out.append(Report("peer-refused", {**fields}))
             return
-        out.append(Answer(event.token, self._hello(asked=True)))
+        out.append(Answer(event.token, self._hello(now, asked=True)))
         self._admit(event.peer, hello, event.documents, now, out)
 
     def _admit(
@@ -387,6 +391,7 @@ class Node:
         self.clicks.introduced(peer, hello)
         if self.peers.admit(peer) and self.rounds is not None:
             self.rounds.meeting.heard(peer, hello)
+        self._compare_clocks(peer, hello, now)
 
     def may_read(self, peer: str, message: Request | Response, now: float) -> bool:
         """Whether the documents in a message may be opened: of who is not admitted yet only those
@@ -442,6 +447,11 @@ class Node:
                 "wrong-answer", Refused(code="wrong-answer", reason="no hello came back")
             )
         self._turn_away(peer, denial, now, out)
+
+    def _compare_clocks(self, peer: str, hello: Hello, now: float) -> None:
+        known, wall = self.peers.table.get(peer), self.members.wall(now)
+        if known is not None and wall is not None and hello.time is not UNSET:
+            known.clock = hello.time - wall
 
     def _on_request_failed(
         self, event: events.RequestFailed, now: float, out: list[Output]

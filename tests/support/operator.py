@@ -164,6 +164,7 @@ class FakeOperator:
                 "examples": 100,
                 "next_dial_in": None,
                 "failures": 0,
+                "clock": 0.4,
                 "last_error": "",
                 "refused": {"bad-signature": 2},
             }
