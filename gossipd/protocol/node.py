@@ -6,32 +6,31 @@ greeting and the view; how the node learns is one of two modes, `heads` (asynchr
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import Any
 
 from msgspec import UNSET
 
-from gossipd.protocol import clicks, events, expulsion, gossip, peers, questions
+from gossipd.protocol import clicks, events, expulsion, peers, questions
 from gossipd.protocol.by_hand import ByHand
 from gossipd.protocol.clicks import Clicks
 from gossipd.protocol.entrance import Entrance
 from gossipd.protocol.events import Answer, Disconnect, Event, Output, Report
-from gossipd.protocol.exchange import Exchange, Terms
+from gossipd.protocol.exchange import Exchange
 from gossipd.protocol.expulsion import Expulsion
 from gossipd.protocol.gossip import Gossip
-from gossipd.protocol.greeting import Door, Swarm
+from gossipd.protocol.greeting import Door
 from gossipd.protocol.heads import Heads
 from gossipd.protocol.host import Host
 from gossipd.protocol.membership import Denial, Members
 from gossipd.protocol.overlay import Overlay
 from gossipd.protocol.peers import Peers
-from gossipd.protocol.policy import PeerPolicy, PolicyName, policy_of
+from gossipd.protocol.policy import PeerPolicy, policy_of
 from gossipd.protocol.questions import Questions
 from gossipd.protocol.round_events import Leaving
-from gossipd.protocol.round_settings import RoundSettings
 from gossipd.protocol.rounds import Rounds
+from gossipd.protocol.setup import Setup
 from gossipd.protocol.twin import TwinWatch
 from gossipd.protocol.view import SwarmView
 from gossipd.protocol.view_pulls import ViewPulls
@@ -50,9 +49,7 @@ from gossipd.wire.messages import (
     Revocations,
     RevocationSync,
     SignedClaim,
-    SignedMembership,
     SignedRecord,
-    SignedRevocation,
     Update,
     View,
     ViewSync,
@@ -60,31 +57,6 @@ from gossipd.wire.messages import (
 
 HARMLESS = ("full", UNHELD)
 """What an honest peer cannot know: that there is no place left here, or a lineage not any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """Who a node is and how it works; nothing of it changes while it lives."""
-
-    peer_id: str
-    incarnation: int
-    swarm: Swarm
-    terms: Terms
-    gossip: gossip.Settings
-    anti_entropy_seconds: float
-    max_connections: int
-    allow: tuple[str, ...] = ()
-    """The only peers to talk to; empty: everybody."""
-    rounds: RoundSettings | None = None
-    """None: the asynchronous way, `gossip`."""
-    membership: SignedMembership | None = None
-    """This node's own in a closed swarm; None: the swarm is open."""
-    revocations: tuple[SignedRevocation, ...] = ()
-    """What was known of them when this node last lived."""
-    policy: PolicyName = "uniform"
-    """How a peer is chosen for gossip and anti-entropy."""
-    click_seconds: float | None = None
-    """As in `Clicks`."""
 
 
 class Node:

@@ -14,9 +14,10 @@ from gossipd.protocol.exchange import Terms
 from gossipd.protocol.gossip import Settings
 from gossipd.protocol.greeting import Swarm
 from gossipd.protocol.membership import OUTSIDER, Denial
-from gossipd.protocol.node import Node, Setup
+from gossipd.protocol.node import Node
 from gossipd.protocol.policy import PolicyName
 from gossipd.protocol.round_settings import RoundSettings
+from gossipd.protocol.setup import Setup
 from gossipd.runtime import state
 from gossipd.runtime.counters import ReservedCounter
 from gossipd.runtime.documents import Documents

@@ -22,7 +22,8 @@ from gossipd.protocol.exchange import Terms
 from gossipd.protocol.gossip import Settings
 from gossipd.protocol.greeting import Swarm
 from gossipd.protocol.lineage import Lineage, Relation, compare
-from gossipd.protocol.node import Node, Setup
+from gossipd.protocol.node import Node
+from gossipd.protocol.setup import Setup
 from gossipd.runtime.documents import Documents
 from gossipd.runtime.opened import Opened
 from gossipd.wire import limits
