@@ -20,6 +20,7 @@ COMMANDS = [
     "grank",
     "islands",
     "quake",
+    "returning",
     "rounds",
     "scale",
     "transport",
