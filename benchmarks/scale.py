@@ -36,6 +36,7 @@ from gossipd_cli.output import table
 SAMPLE = 10
 """Trainers in a round: the paper's (arXiv 2302.13837)."""
 CONTACTS = 8
+CONFIG = Config(mode="rounds", rounds=RoundsConfig(sample=SAMPLE))
 LOOK = 0.1
 """Virtual seconds between two looks at the swarm: a quarter of a round."""
 PATIENCE = 120.0
@@ -140,16 +141,16 @@ def run(size: Size, seed: int) -> Measured:
     gc.disable()
     wall, cpu = time.monotonic(), time.process_time()
     with Simulation(seed) as sim:
-        _populate(sim, size.nodes, seed)
+        populate(sim, size.nodes, seed, CONFIG)
         nodes = list(sim.nodes.values())
-        formed = _until(sim, lambda: median(_rounds(nodes)) >= 1)
+        formed = _until(sim, lambda: median(rounds_of(nodes)) >= 1)
         formed_cpu, formed_at = time.process_time(), sim.now
-        first, before = max(_rounds(nodes)), _traffic(nodes)
+        first, before = max(rounds_of(nodes)), _traffic(nodes)
         reached = first
         complete = formed
         while complete and (reached < size.rounds or reached == first):
-            complete = _until(sim, lambda: max(_rounds(nodes)) > reached)  # noqa: B023
-            reached = max(_rounds(nodes))
+            complete = _until(sim, lambda: max(rounds_of(nodes)) > reached)  # noqa: B023
+            reached = max(rounds_of(nodes))
         counted = reached - first
         cores = [node.live.node for node in nodes]
         return Measured(
@@ -166,7 +167,7 @@ def run(size: Size, seed: int) -> Measured:
             counted_rounds=counted,
             known=median(sum(1 for _ in core.view.records()) for core in cores),
             connections=median(len(core.peers.admitted()) for core in cores),
-            behind=reached - median(_rounds(nodes)),
+            behind=reached - median(rounds_of(nodes)),
             authors=max(len(core.mode.lineage) for core in cores),
             kinds=_each(before, _traffic(nodes), max(counted, 1) * size.nodes),
         )
@@ -191,8 +192,8 @@ def _if(one: Measured, value: float) -> float | None:
     return value if one.complete else None
 
 
-def _populate(sim: Simulation, count: int, seed: int) -> None:
-    config = Config(mode="rounds", rounds=RoundsConfig(sample=SAMPLE))
+def populate(sim: Simulation, count: int, seed: int, config: Config) -> None:
+    """So many nodes with a stub to learn with, each told of eight others, all started."""
     machine = Machine(upkeep_seconds=None)
     names = [f"n{number}" for number in range(count)]
     for number, name in enumerate(names):
@@ -204,7 +205,7 @@ def _populate(sim: Simulation, count: int, seed: int) -> None:
     sim.start(*names)
 
 
-def _rounds(nodes: Sequence[SimNode]) -> list[int]:
+def rounds_of(nodes: Sequence[SimNode]) -> list[int]:
     """The highest round that each can prove."""
     proven = []
     for node in nodes:

@@ -21,6 +21,7 @@ COMMANDS = [
     "guest",
     "islands",
     "quake",
+    "returning",
     "rounds",
     "scale",
     "several",
