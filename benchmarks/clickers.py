@@ -33,8 +33,8 @@ Attack = Literal["none", "targeted", "inflation", "epic"]
 Gossip = Literal["pull", "push"]
 
 TARGETS = 3
-"""Tags that the Targeted attack is aimed at. Ours: in so many its 1,000 clicks outvote 100 honest
-nodes; spread over all tags they change no first place, by whatever rules."""
+"""Tags that the Targeted attack is aimed at. Ours: spread over all tags its 1,000 clicks change no
+first place, by whatever rules; of three tags they win two (measured, one seed)."""
 SWARM = bytes(32)
 ITEMS, TAGS, NODES, TICKS = 256, 39, 100, 10_000
 LIBRARY = 0.1
