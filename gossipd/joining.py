@@ -26,7 +26,8 @@ from gossipd.storage.atomic import replace
 from gossipd.wire.errors import WireError
 from gossipd.wire.framing import decode_response, encode_message
 from gossipd.wire.identifiers import digest
-from gossipd.wire.invitation import LINE_BYTES, Line, prove, read
+from gossipd.wire.invitation import LINE_BYTES, prove, read
+from gossipd.wire.invitation import Line as Line
 from gossipd.wire.messages import Enter, Refused, Welcome
 
 PAUSE_SECONDS = 1.0

@@ -21,7 +21,7 @@ _UNITS = {"m": 1 / 1440, "h": 1 / 24, "d": 1.0}
 """Days in each."""
 
 if TYPE_CHECKING:
-    from gossipd.wire.invitation import Line
+    from gossipd.joining import Line
 
 app = typer.Typer()
 
