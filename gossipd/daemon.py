@@ -37,6 +37,7 @@ from gossipd.membership import Books
 from gossipd.memory import give_back
 from gossipd.network.interface import PortInUse
 from gossipd.network.libp2p_transport import Libp2pTransport
+from gossipd.notify import feed_watchdog, tell
 from gossipd.operations import Operations
 from gossipd.options import options_of
 from gossipd.protocol import events
@@ -139,6 +140,7 @@ async def _run(
         identity = load_or_create(paths.identity)
         if await complete(paths, identity, ENTER_SECONDS):
             log.info("entered the swarm of the invitation")
+            config = read()
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -146,7 +148,13 @@ async def _run(
         async with _daemon(config, paths, identity, records, clock, stop, read) as ready:
             if on_ready is not None:
                 on_ready(ready)
-            await stop.wait()
+            watched = asyncio.create_task(feed_watchdog(), name="watchdog")
+            tell(f"READY=1\nSTATUS=listens on port {ready.port}")
+            try:
+                await stop.wait()
+            finally:
+                watched.cancel()
+            tell("STOPPING=1")
             log.info("stopping")
     return ExitCode.OK
 

@@ -9,6 +9,7 @@ whether its own data fit. Loads numpy, and torch only for images and for code of
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -149,16 +150,27 @@ def _of_table(data: Path, wishes: Wishes) -> Plan:
         hidden=wishes.hidden or HIDDEN,
     )
     described, findings = describe(sheet, wish)
-    return Plan(_of_a_table(described, data), described, [found._asdict() for found in findings])
+    return Plan(_described(data), described, [found._asdict() for found in findings])
 
 
 def _of_folder(folder: Path, wishes: Wishes) -> Plan:
     if any("-idx" in path.name or ".idx" in path.name for path in folder.iterdir()):
-        return Plan(_settings("idx", folder))
+        return Plan({"task.name": "idx", "task.data": str(folder)}, findings=_counted(folder))
     from gossipd.learning.images import describe_images
 
     described, findings = describe_images(folder, wishes.title or folder.name)
-    return Plan(_settings("images", folder), described, [found._asdict() for found in findings])
+    return Plan(_described(folder), described, [found._asdict() for found in findings])
+
+
+def _counted(folder: Path) -> list[Document]:
+    """The examples of each class in a folder of IDX files, which are read whole."""
+    from gossipd.learning.describe import Finding
+    from gossipd.learning.idx import IdxImages
+    from gossipd.learning.partition import Shard
+
+    _, labels = IdxImages(folder).train_data(Shard())
+    counts = sorted(Counter(labels.tolist()).items())
+    return [Finding(str(n), "class", 0, f"{count} images")._asdict() for n, count in counts]
 
 
 def _joining(data: Path | None, wishes: Wishes, described: Description) -> Plan:
@@ -171,11 +183,12 @@ def _joining(data: Path | None, wishes: Wishes, described: Description) -> Plan:
                 f"leave --{name} out; or found a swarm of your own, without --task-file",
                 ExitCode.USAGE,
             )
-    if isinstance(described, Images):
-        findings = [] if data is None else _fitting_images(described, data)
-        return Plan(_settings("images", data), described, findings, founds=False)
-    findings = [] if data is None else _fitting_table(described, data)
-    return Plan(_of_a_table(described, data), described, findings, founds=False)
+    findings: list[Document] = []
+    if data is not None and isinstance(described, Images):
+        findings = _fitting_images(described, data)
+    elif data is not None and isinstance(described, Table):
+        findings = _fitting_table(described, data)
+    return Plan(_described(data), described, findings, founds=False)
 
 
 def _fitting_table(described: Table, data: Path) -> list[Document]:
@@ -191,9 +204,5 @@ def _fitting_images(described: Images, folder: Path) -> list[Document]:
     return [found._asdict() for found in fit_images(described, folder)]
 
 
-def _of_a_table(described: Table, data: Path | None) -> Document:
-    return _settings("table", data) | {"learning.weight_decay": described.weight_decay}
-
-
-def _settings(kind: str, data: Path | None) -> Document:
-    return {"task.name": kind, "task.data": "" if data is None else str(data)}
+def _described(data: Path | None) -> Document:
+    return {"task.name": "described", "task.data": "" if data is None else str(data)}

@@ -5,6 +5,7 @@ second makes no noise; it goes when that is over. docs/warnings.md is written fr
 """
 
 import shutil
+import statistics
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
@@ -24,6 +25,10 @@ DISK_BYTES = 200_000_000
 """What a daemon should have free; a guess: a few models and the database's log."""
 STALL_SECONDS = 300.0
 """Without a new round; a guess, far above the slowest round of the benchmarks."""
+CLOCKS = 2
+"""Peers whose calendars are compared, at least: with one, either may be wrong."""
+CLOCK_SECONDS = 300.0
+"""As the doctor has it: how far a calendar may be off."""
 OTHER_TASK = frozenset({"wrong-layout", "wrong-genesis", "foreign-task", "wrong-mode"})
 
 
@@ -48,6 +53,7 @@ WARNINGS = {
     "membership-ends": Warning("info", 0.0, "This device's membership ends within a week."),
     "alone": Warning("warning", 30.0, "No peer is connected."),
     "other-task": Warning("warning", 0.0, "Peers that learn something else were met."),
+    "clock-off": Warning("warning", 0.0, "The calendars of peers say something else."),
     "no-multicast": Warning("info", 60.0, "Peers of the local network cannot be found."),
     "no-round": Warning("warning", STALL_SECONDS, "Peers are connected, and no round goes on."),
     "not-training": Warning("info", 10.0, "Training is paused; the text says why."),
@@ -167,6 +173,13 @@ class Health:
                 f"{', '.join(peer.id for peer in others[:3])}",
                 "`gossipd events` has their words; start all with the same task and data",
             )
+        clocks = [peer.clock for peer in node.peers.table.values() if peer.clock is not None]
+        if len(clocks) >= CLOCKS and abs(middle := statistics.median(clocks)) > CLOCK_SECONDS:
+            side = "ahead of" if middle > 0 else "behind"
+            text = (
+                f"the calendars of {len(clocks)} peers are {abs(middle):,.0f} s {side} this one's"
+            )
+            yield "clock-off", text, "gossipd doctor; a membership ends by the calendar"
         if self._parts.transport.counters().get("mdns-unavailable"):
             yield "no-multicast", "mDNS does not work here", "gossipd doctor"
         if node.rounds is not None and connected and not node.mode.paused:

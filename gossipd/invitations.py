@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from gossipd.errors import ExitCode, OperatorError
+from gossipd.learning.description import FILE
 from gossipd.membership import DAY, LONGEST_DAYS, Books, envelope_of, swarm_of, token
 from gossipd.protocol.membership import OUTSIDER, REVOKED, Denial
 from gossipd.storage.atomic import replace
@@ -27,6 +28,7 @@ from gossipd.wire.identifiers import digest
 from gossipd.wire.messages import (
     Enter,
     Invitation,
+    Mode,
     Refused,
     SignedInvitation,
     SignedMembership,
@@ -34,8 +36,6 @@ from gossipd.wire.messages import (
     Welcome,
 )
 
-DESCRIPTION_FILE = "task.json"
-"""In the state directory: what a task on data of one's own has been agreed to be."""
 DAYS = 7.0
 """How long an invitation is good unless it is said; a guess: a week to get round to it."""
 KEPT = 1024
@@ -92,6 +92,7 @@ class Invitations:
         self,
         addresses: Sequence[str],
         task: bytes,
+        mode: Mode,
         *,
         name: str,
         days: float | None,
@@ -110,6 +111,7 @@ class Invitations:
             description=digest(description) if description else None,
             not_after=None if days is None else int(wall + days * DAY),
             uses=uses,
+            mode=mode,
         )
         swarm = swarm_of(own)
         sealed = envelope.seal(made, swarm, self.books.identity.signer())
@@ -156,7 +158,7 @@ class Invitations:
 
     def description(self) -> bytes:
         """The task's description; empty when it has none."""
-        path = self.books.directory.parent / DESCRIPTION_FILE
+        path = self.books.directory.parent / FILE
         try:
             with path.open("rb") as file:
                 found = file.read(limits.DESCRIPTION_BYTES + 1)

@@ -1,6 +1,7 @@
 """Entering a closed swarm: an invitation becomes a membership of this device's own key.
 
-    <home>/invitation    the line, from `gossipd join` until its founder has been reached
+    <home>/invitation    the line, from `gossipd join` until it has been used
+    <home>/task.json     the task's description, as the founder handed it out
 
 The founder is asked over a connection that proves its key, and this device's; nobody else is told
 anything. What comes back is checked against the line: the founder's signature on the membership,
@@ -14,9 +15,10 @@ import time
 from pathlib import Path
 
 from gossipd.address import peer_of
+from gossipd.config import load
+from gossipd.configfile import change
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.identity import Identity
-from gossipd.invitations import DESCRIPTION_FILE
 from gossipd.membership import Books, token
 from gossipd.network.interface import NetworkError, Transport, deaf
 from gossipd.paths import Paths
@@ -24,7 +26,8 @@ from gossipd.storage.atomic import replace
 from gossipd.wire.errors import WireError
 from gossipd.wire.framing import decode_response, encode_message
 from gossipd.wire.identifiers import digest
-from gossipd.wire.invitation import LINE_BYTES, Line, prove, read
+from gossipd.wire.invitation import LINE_BYTES, prove, read
+from gossipd.wire.invitation import Line as Line
 from gossipd.wire.messages import Enter, Refused, Welcome
 
 PAUSE_SECONDS = 1.0
@@ -49,6 +52,11 @@ def parse(text: str) -> Line:
 def addresses_of(line: Line) -> tuple[str, ...]:
     """Where the inviter may be, as multiaddresses with its name."""
     return tuple(f"{address}/p2p/{line.inviter}" for address in line.addresses)
+
+
+def describes(line: Line) -> bool:
+    """Whether the inviter hands out a task description."""
+    return line.invitation is not None and line.invitation.invitation.description is not None
 
 
 def pending(home: Path) -> str | None:
@@ -84,15 +92,28 @@ async def complete(paths: Paths, identity: Identity, timeout: float) -> bool:
     books = Books(paths.members, identity, paths.database)
     if line.invitation is not None and books.swarm() != line.swarm:
         welcome = await _ask(line, identity, timeout)
-        if line.invitation.invitation.description is not None:
+        if describes(line):
             if digest(welcome.description) != line.invitation.invitation.description:
                 raise _untrue("the description of the task is not the one that was announced")
-            replace(paths.home / DESCRIPTION_FILE, welcome.description)
+            replace(paths.task, welcome.description)
         signed = books.accept(token(welcome.membership))
         if books.swarm() != line.swarm:
             raise _untrue(f"the membership is for {signed.founder}'s other swarm")
+    if line.invitation is not None and line.invitation.invitation.description is not None:
+        _settle(paths)
     (paths.home / "invitation").unlink()
     return True
+
+
+def _settle(paths: Paths) -> None:
+    """Let the settings say what the task's description makes of this device's data; OperatorError
+    "bad-data" when they do not fit it: the next attempt may bring others."""
+    from gossipd.founding import Wishes, plan_for  # reads tables and images
+
+    data = load(paths.home).task.data
+    plan = plan_for(Path(data) if data else None, Wishes(task_file=paths.task))
+    for key, value in plan.settings.items():
+        change(paths, key, str(value))
 
 
 async def _ask(line: Line, identity: Identity, timeout: float) -> Welcome:

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gossipd import __version__
 from gossipd.address import check_address, check_peer_id
@@ -20,6 +20,7 @@ from gossipd.learning.errors import LearningError
 from gossipd.membership import Books, handed_on, row
 from gossipd.protocol import events
 from gossipd.protocol.roster import State
+from gossipd.ranks import chosen, ranked
 from gossipd.reloading import Reloader
 from gossipd.runtime.assembly import Parts
 from gossipd.runtime.bundles import Bundles
@@ -135,6 +136,7 @@ class Operations:
                 "gated": mode.gated,
             },
             "coding": self._coding(),
+            "clicks": node.clicks.status(),
             "refused": dict(node.peers.refused),
             "refused_by_peer": {
                 p.id: dict(p.refused) for p in node.peers.table.values() if p.refused
@@ -218,16 +220,25 @@ class Operations:
 
     def _join_line(self) -> str:
         addresses = self._parts.transport.addresses
-        if not addresses:
-            return ""
+        if not addresses or self._parts.node.members.closed:
+            return ""  # nobody enters a closed swarm by an address: `invite` makes the line
         words = ["gossipd", "start"]
-        if self._config.swarm.id and not self._parts.node.members.closed:
+        if self._config.swarm.id:
             words += ["--swarm", self._config.swarm.id]
         if self._config.task.name == "idx":
             words += ["--data", "DIR"]
         if self._config.mode != Config().mode:
             words += ["--set", f"mode={self._config.mode}"]
         return " ".join([*words, "--peer", _reachable_first(addresses)[0]])
+
+    def rank(self, kind: Literal["peers", "models"], query: str, limit: int) -> Document:
+        return ranked(self._parts.node, kind, query, limit)
+
+    def choose(self, model: str, query: str) -> Document:
+        shared = self._config.ranking.share_clicks
+        event = chosen(self._parts.node, model, query, shared=shared)
+        self._parts.engine.feed(event)
+        return {"query": event.query, "model": model, "shared": shared}
 
     def peers(self) -> list[Document]:
         node = self._parts.node
@@ -251,6 +262,7 @@ class Operations:
                     "examples": record.record.examples if record else None,
                     "next_dial_in": max(peer.next_dial - now, 0.0) if waiting else None,
                     "failures": peer.failures,
+                    "clock": peer.clock,
                     "last_error": peer.last_error,
                     "refused": dict(peer.refused),
                 }
@@ -335,10 +347,17 @@ class Operations:
         addresses = _reachable_first(self._parts.transport.addresses)
         if not self._parts.node.members.closed:
             places = [address.rpartition("/p2p/")[0] for address in addresses]
-            line = open_line(swarm.id, swarm.task, self._identity.peer_id, places)
+            me = self._identity.peer_id
+            line = open_line(swarm.id, swarm.task, me, places, swarm.mode)
             return {"line": line, "swarm": swarm.id.hex(), "task": swarm.task.hex()}
         return self._invitations.make(
-            addresses, swarm.task, name=name, days=days, uses=uses, wall=self._clock.wall()
+            addresses,
+            swarm.task,
+            swarm.mode,
+            name=name,
+            days=days,
+            uses=uses,
+            wall=self._clock.wall(),
         )
 
     def invitations(self) -> list[Document]:

@@ -43,6 +43,10 @@ def options_of(
         rounds=_rounds(config, learner) if config.mode == "rounds" else None,
         membership=membership,
         revocations=revocations,
+        policy=config.ranking.peers,
+        click_seconds=gossip.anti_entropy_seconds
+        if config.ranking.exchange and gossip.exchange
+        else None,
     )
 
 

@@ -73,10 +73,10 @@ class SwarmConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class TaskConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What is learnt, and from which part of the data."""
 
-    name: Literal["digits", "idx", "table", "images", "code"] = "digits"
-    """digits: scikit-learn's, built in; idx: the IDX images in the folder `data`; table and images:
-    what the task description `task.json` in the state directory says; code: a class of your own.
-    `gossipd init` writes it."""
+    name: Literal["digits", "idx", "described", "code"] = "digits"
+    """digits: scikit-learn's, built in; idx: the IDX images in the folder `data`; described: a
+    table or images, as the task description `task.json` in the state directory says; code: a class
+    of your own. `gossipd init` and `join` write it."""
     data: str = ""
     """This device's own data: a table (CSV, NPZ, Parquet), or a folder of images or IDX files.
     Empty: it has none, and carries and uses what others learn."""
@@ -174,6 +174,18 @@ class RoundsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Least seconds from one round to the next; a guess that leaves a laptop usable."""
 
 
+class RankingConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is learnt from use: which peers and models serve this node best."""
+
+    exchange: bool = True
+    """Show others which peers' models have helped this node, and ask for the same."""
+    peers: Literal["rank", "uniform", "round-robin"] = "uniform"
+    """Whom gossip and anti-entropy turn to next: who has helped nodes with such data, anybody, one
+    after the other. In rounds anybody, since all stand on one model."""
+    share_clicks: bool = False
+    """Whether others learn what is chosen here with `gossipd rank vote`, and for which words."""
+
+
 class GuestConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Being a good guest on somebody's machine; `gossipd status` says why it does not train."""
 
@@ -217,6 +229,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     learning: LearningConfig = LearningConfig()
     gossip: GossipConfig = GossipConfig()
     rounds: RoundsConfig = RoundsConfig()
+    ranking: RankingConfig = RankingConfig()
     guest: GuestConfig = GuestConfig()
     storage: StorageConfig = StorageConfig()
     log: LogConfig = LogConfig()

@@ -35,7 +35,7 @@ Document = dict[str, Any]
 Columns = Mapping[str, Sequence[str]]
 
 SERVING = "serving"
-LOADED_ALONE = ("digits", "idx", "table", "images")
+LOADED_ALONE = ("digits", "idx", "described")
 """Tasks whose model the loader builds by itself."""
 
 
@@ -115,7 +115,7 @@ def write_loader(home: Path, path: Path, *, overwrite: bool) -> None:
         )
     text = (files("gossipd.learning") / "templates" / "load_model.py").read_text("utf-8")
     described = "{}"
-    if config.task.name in ("table", "images"):
+    if config.task.name == "described":
         with _said():
             raw = descriptions.dump(descriptions.read(paths_of(home).task))
         described = pprint.pformat(json.loads(raw), width=100, sort_dicts=False)

@@ -1,4 +1,8 @@
-"""Writes docs/configuration.md from gossipd/settings.py: `python tools/reference.py`.
+"""Writes the pages of docs/ that are made from code: `python tools/reference.py`.
+
+    configuration.md    gossipd/settings.py
+    metrics.md          gossipd/control/metrics.py
+    warnings.md         gossipd/health.py
 
 The text of a key is the docstring under it, so reference and code cannot drift apart; a test
 compares the file with what this makes.
@@ -9,7 +13,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TARGET = ROOT / "docs" / "configuration.md"
+DOCS = ROOT / "docs"
+TARGET = DOCS / "configuration.md"
 
 HEAD = """# Configuration
 
@@ -83,6 +88,60 @@ def _joined(text: str | None) -> str:
     return " ".join((text or "").replace("|", "\\|").split())
 
 
+METRICS_HEAD = """# Metrics
+
+<!-- Written by tools/reference.py from gossipd/control/metrics.py. -->
+
+`GET /metrics` on the control socket, `gossipd metrics show`, and `gossipd metrics write FILE` for a
+collector that reads files. Each is the same number that `gossipd status` shows; one that does not
+exist yet is left out. Beside them stand the process's own, as the reference library names them
+(`process_cpu_seconds_total`, `process_resident_memory_bytes`, ...). Names and labels are part of
+the API.
+
+| name | type | labels | what it is |
+|---|---|---|---|
+"""
+
+WARNINGS_HEAD = """# Warnings
+
+<!-- Written by tools/reference.py from gossipd/health.py. -->
+
+What `gossipd health`, `gossipd status` and `GET /health` show, with a text and a fix for the case
+at hand. Codes are part of the API. A warning shows once what it is about has lasted for its delay.
+`gossipd health` ends with exit code 4 while there is one that is not `info`.
+
+| code | severity | delay | what it is about |
+|---|---|---|---|
+"""
+
+
+def metrics() -> str:
+    """docs/metrics.md."""
+    from gossipd.control.metrics import METRICS
+
+    rows = []
+    for name, kind in METRICS.items():
+        ending = "_total" if kind.type == "counter" else ""
+        labels = ", ".join(f"`{label}`" for label in kind.labels)
+        rows.append(f"| `gossipd_{name}{ending}` | {kind.type} | {labels} | {kind.text} |\n")
+    return METRICS_HEAD + "".join(rows)
+
+
+def warnings() -> str:
+    """docs/warnings.md."""
+    from gossipd.health import WARNINGS
+
+    return WARNINGS_HEAD + "".join(
+        f"| `{code}` | {kind.severity} | {kind.delay:g} s | {kind.meaning} |\n"
+        for code, kind in WARNINGS.items()
+    )
+
+
+PAGES = {TARGET: reference, DOCS / "metrics.md": metrics, DOCS / "warnings.md": warnings}
+"""Every page and what makes it."""
+
+
 if __name__ == "__main__":
-    TARGET.write_text(reference(), encoding="utf-8")
-    sys.stdout.write(f"{TARGET}\n")
+    for page, make in PAGES.items():
+        page.write_text(make(), encoding="utf-8")
+        sys.stdout.write(f"{page}\n")

@@ -14,10 +14,13 @@ from gossipd_cli.commands import (
     join,
     lifecycle,
     members,
+    metrics,
     models,
     peers,
     predict,
+    rank,
     scenario,
+    service,
     show,
     stream,
     task,
@@ -61,12 +64,15 @@ app.add_typer(predict.app)
 app.add_typer(peers.app, name="peers")
 app.add_typer(members.app, name="members")
 app.add_typer(models.app, name="models")
+app.add_typer(rank.app, name="rank")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(task.app, name="task")
 app.add_typer(train.app, name="train")
 app.add_typer(stream.app)
+app.add_typer(metrics.app, name="metrics")
 app.add_typer(wait.app)
 app.add_typer(configuration.app, name="config")
+app.add_typer(service.app, name="service")
 app.add_typer(completion.app)
 app.add_typer(demo.app)
 app.add_typer(scenario.app, name="scenario")

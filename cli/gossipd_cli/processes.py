@@ -19,7 +19,7 @@ TERMINATE_SECONDS = 10.0
 
 
 def detach(arguments: Sequence[str], client: Client, logs: Path, timeout: float) -> Document:
-    """Run `gossipd ARGUMENTS` in a session of its own, and wait until its API answers.
+    """Run `gossipd ARGUMENTS` in a session of its own, and wait until it listens and answers.
 
     Returns its status. Raises what it said when it ended instead, and "start-timeout" when it did
     neither within `timeout` seconds; it is stopped then, so that nobody finds it half-started.
@@ -40,7 +40,10 @@ def detach(arguments: Sequence[str], client: Client, logs: Path, timeout: float)
     try:
         while child.poll() is None:
             status = _status(client)
-            if status is not None and status["pid"] == child.pid:
+            # It answers a little before it listens. When it does it says so, where it may have no
+            # address to show.
+            is_up = status is not None and (status["addresses"] or said.stat().st_size)
+            if status is not None and status["pid"] == child.pid and is_up:
                 child.returncode = 0  # it is on its own now: nothing here waits for its end
                 return status
             if time.monotonic() > deadline:

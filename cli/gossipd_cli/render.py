@@ -9,6 +9,9 @@ from gossipd_cli.output import printable, style, table
 
 Document = dict[str, Any]
 
+HOW_TO_JOIN = "`gossipd invite` makes the line for another device"
+"""Where there is no line that anybody could type: in a closed swarm."""
+
 
 def status(data: Document) -> str:
     """A screenful: who, where, how far, how well, and what is wrong."""
@@ -69,7 +72,7 @@ def status(data: Document) -> str:
     rows += [("waiting", _wait(row)) for row in data["waiting"][:5]]
     rows += [("warning", warning(row)) for row in data["health"]]
     rows += [("address", address) for address in data["addresses"]]
-    rows.append(("join", data["join"]))
+    rows.append(("join", data["join"] or HOW_TO_JOIN))
     return _labelled(rows)
 
 
@@ -210,7 +213,7 @@ _VERDICTS = {"ok": "32", "warning": "33", "error": "31", "skipped": "2"}
 def doctor(data: Document) -> str:
     """A line for each check, and under it how to mend what is wrong; then what it comes to."""
     lines = []
-    for row in printable(data["findings"]):
+    for row in _together(printable(data["findings"])):
         verdict = style(f"{row['verdict']:<8}", _VERDICTS[row["verdict"]])
         code = f"[{row['code']}] " if row["code"] else ""
         lines.append(f"{verdict}{row['check']:<14}{code}{row['evidence']}{_subject(row)}")
@@ -219,6 +222,14 @@ def doctor(data: Document) -> str:
     counts = data["summary"]
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
     return "\n".join([*lines, f"the daemon is {data['daemon']}; {told}"])
+
+
+def _together(rows: list[Document]) -> list[Document]:
+    """Of a peer that is well in every respect one line, that which says where."""
+    unwell = {row["subject"] for row in rows if row["verdict"] != "ok"}
+    well = {row["subject"]: {**row, "check": "peer"} for row in rows if row["subject"]}
+    shown = [row for row in rows if not row["subject"] or row["subject"] in unwell]
+    return shown + [row for subject, row in well.items() if subject not in unwell]
 
 
 def _subject(row: Document) -> str:

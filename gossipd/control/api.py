@@ -131,6 +131,21 @@ class EventQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     wait: Annotated[float, msgspec.Meta(ge=0, le=WAIT_SECONDS)] = 0.0
 
 
+class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /v1/rank"""
+
+    model: Annotated[str, msgspec.Meta(min_length=4, max_length=64)]
+    query: Annotated[str, msgspec.Meta(max_length=1024)]
+
+
+class RankQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """GET /v1/rank"""
+
+    kind: Literal["peers", "models"]
+    query: Annotated[str, msgspec.Meta(max_length=1024)] = ""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
+
+
 class Api:
     """The endpoints of one daemon. Each method answers one route with plain JSON data."""
 
@@ -153,6 +168,8 @@ class Api:
             ("POST", "/v1/members", self.issue),
             ("DELETE", "/v1/members/{peer}", self.revoke),
             ("POST", "/v1/membership", self.accept),
+            ("GET", "/v1/rank", self.rank),
+            ("POST", "/v1/rank", self.choose),
             ("GET", "/v1/invitations", self.invitations),
             ("POST", "/v1/invitations", self.invite),
             ("DELETE", "/v1/invitations/{invitation}", self.withdraw),
@@ -230,6 +247,14 @@ class Api:
     async def accept(self, request: Request) -> Any:
         asked = await _body(request, Accept)
         return self._operator.accept_membership(asked.membership)
+
+    async def rank(self, request: Request) -> Any:
+        asked = _query(request, RankQuery)
+        return self._operator.rank(asked.kind, asked.query, asked.limit)
+
+    async def choose(self, request: Request) -> Any:
+        choice = await _body(request, Choice)
+        return self._operator.choose(choice.model, choice.query)
 
     async def models(self, request: Request) -> Any:
         return self._operator.models()

@@ -82,6 +82,15 @@ class Client:
     def accept_membership(self, membership: str) -> Document:
         return self._document("POST", "/v1/membership", body={"membership": membership})
 
+    def rank(self, kind: str, query: str = "", limit: int = 20) -> Document:
+        """Which "peers" or "models" have served nodes like this one best, and why."""
+        asked = {"kind": kind, "query": query, "limit": limit}
+        return self._document("GET", f"/v1/rank?{urlencode(asked)}")
+
+    def choose(self, model: str, query: str) -> Document:
+        """Say that a model, named by how its hash begins, is right for these words."""
+        return self._document("POST", "/v1/rank", body={"model": model, "query": query})
+
     def models(self) -> list[Document]:
         return self._documents("GET", "/v1/models")
 

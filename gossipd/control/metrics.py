@@ -5,7 +5,7 @@ yet is left out rather than shown as zero.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -14,6 +14,49 @@ from prometheus_client.registry import Collector
 from gossipd.control.operator import Operator
 
 Labelled = Iterable[tuple[tuple[str, ...], float | None]]
+
+
+class Kind(NamedTuple):
+    """What stands in the reference."""
+
+    type: Literal["gauge", "counter"]
+    text: str
+    labels: tuple[str, ...] = ()
+
+
+METRICS = {
+    "info": Kind("gauge", "What runs here.", ("version", "peer_id", "mode", "task", "swarm")),
+    "uptime_seconds": Kind("gauge", "Seconds since the start."),
+    "network_healthy": Kind("gauge", "1 while the network thread runs."),
+    "network_restarts": Kind("counter", "Restarts of the network thread."),
+    "network_bytes": Kind("counter", "Bytes over all connections.", ("direction",)),
+    "network_bytes_today": Kind("gauge", "Bytes of this day (UTC), both directions."),
+    "network_resting": Kind("gauge", "1 while it talks to nobody: guest.max_per_day is used up."),
+    "peers": Kind("gauge", "Peers by state.", ("state",)),
+    "round": Kind("gauge", "The round that goes on; missing in the mode gossip."),
+    "training_paused": Kind("gauge", "1 while training is paused, whatever the reason."),
+    "training_loss": Kind("gauge", "Loss of the latest cycle."),
+    "training_examples": Kind("gauge", "Local training examples."),
+    "training_steps": Kind("counter", "Mini-batches trained here."),
+    "training_cycles": Kind("counter", "Training cycles finished here."),
+    "power_plugged": Kind("gauge", "1 while the machine is not on battery."),
+    "power_battery_ratio": Kind("gauge", "Charge of the battery, 0 to 1; missing without one."),
+    "model_held_out_loss": Kind("gauge", "Loss on local held-out examples.", ("role",)),
+    "model_held_out_accuracy": Kind("gauge", "Accuracy on local held-out examples.", ("role",)),
+    "model_held_out_metric": Kind(
+        "gauge",
+        "What the task measures on local held-out examples: accuracy, or rmse and r2.",
+        ("role", "metric"),
+    ),
+    "updates": Kind("counter", "Updates by what became of them.", ("outcome",)),
+    "refused": Kind("counter", "Refusals by reason.", ("reason",)),
+    "errors": Kind("counter", "Our own faults by kind.", ("kind",)),
+    "waits": Kind("gauge", "Waits under way, each with a deadline."),
+    "health_warning": Kind("gauge", "1 for each current warning.", ("code", "severity")),
+    "api_unexpected_errors": Kind("counter", "Requests that ended in a fault of ours."),
+}
+"""Every metric of ours, without "gossipd_"; the process's own (process_*) come beside them.
+docs/metrics.md is written from here."""
 
 
 class StatusCollector(Collector):
@@ -25,67 +68,45 @@ class StatusCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """All metrics, from one status and one list of peers."""
         status = self._operator.status()
-        peers = self._operator.peers()
-        network, training = status["network"], status["training"]
+        network, training, guest = status["network"], status["training"], status["guest"]
 
-        about = ("version", "peer_id", "mode", "task", "swarm")
-        yield _gauge(
-            "info",
-            "What runs here.",
-            about,
-            [(tuple(map(str, (status[name] for name in about))), 1.0)],
-        )
-        yield _single("uptime_seconds", "Seconds since the start.", status["uptime"])
+        yield _family("info", [(tuple(str(status[n]) for n in METRICS["info"].labels), 1.0)])
+        yield _single("uptime_seconds", status["uptime"])
 
-        yield _single("network_healthy", "1 while the network thread runs.", network["healthy"])
-        yield _count("network_restarts", "Restarts of the network thread.", network["restarts"])
-        yield _counter(
-            "network_bytes",
-            "Bytes over all connections.",
-            ("direction",),
-            [(("in",), network["bytes_in"]), (("out",), network["bytes_out"])],
-        )
+        yield _single("network_healthy", network["healthy"])
+        yield _single("network_restarts", network["restarts"])
+        directions = {"in": network["bytes_in"], "out": network["bytes_out"]}
+        yield _family("network_bytes", _by_name(directions))
+        yield _single("network_bytes_today", guest["bytes_today"])
+        yield _single("network_resting", guest["resting"] is not None)
         states = dict.fromkeys(("connected", "dialing", "backing-off", "known"), 0.0)
-        for peer in peers:
+        for peer in self._operator.peers():
             states[peer["state"]] = states.get(peer["state"], 0.0) + 1
-        yield _gauge("peers", "Peers by state.", ("state",), _by_name(states))
+        yield _family("peers", _by_name(states))
+        yield _single("round", status["round"]["number"] if status["round"] else None)
 
-        yield _single("training_paused", "1 while training is paused.", training["paused"])
-        yield _single("training_loss", "Loss of the latest cycle.", training["loss"])
-        yield _single("training_examples", "Local training examples.", training["examples"])
-        yield _count("training_steps", "Mini-batches trained here.", training["steps"])
-        yield _count("training_cycles", "Training cycles finished here.", training["cycles"])
+        for name in ("paused", "loss", "examples", "steps", "cycles"):
+            yield _single(f"training_{name}", training[name])
+        yield _single("power_plugged", guest["plugged"])
+        yield _single("power_battery_ratio", guest["battery"])
 
         models = status["models"]
-        for measure, text in (
-            ("held_out_loss", "Loss on local held-out examples."),
-            ("held_out_accuracy", "Accuracy on local held-out examples."),
-        ):
+        for measure in ("held_out_loss", "held_out_accuracy"):
             values = {role: model[measure] for role, model in models.items() if model}
-            yield _gauge(f"model_{measure}", text, ("role",), _by_name(values))
+            yield _family(f"model_{measure}", _by_name(values))
 
-        metrics = [
+        told = [
             ((role, metric), value)
             for role, model in models.items()
             for metric, value in (model.get("held_out") or {}).items()
         ]
-        yield _gauge(
-            "model_held_out_metric",
-            "What the task measures on local held-out examples: accuracy, or rmse and r2.",
-            ("role", "metric"),
-            metrics,
-        )
+        yield _family("model_held_out_metric", told)
 
-        yield _counter(
-            "updates", "Updates by what became of them.", ("outcome",), _by_name(status["updates"])
-        )
-        yield _counter("refused", "Refusals by reason.", ("reason",), _by_name(status["refused"]))
-        yield _counter("errors", "Our own faults by kind.", ("kind",), _by_name(status["errors"]))
-        yield _single("waits", "Waits under way, each with a deadline.", len(status["waiting"]))
+        for name in ("updates", "refused", "errors"):
+            yield _family(name, _by_name(status[name]))
+        yield _single("waits", len(status["waiting"]))
         warnings = [((row["code"], row["severity"]), 1.0) for row in status["health"]]
-        yield _gauge(
-            "health_warning", "1 for each current warning.", ("code", "severity"), warnings
-        )
+        yield _family("health_warning", warnings)
 
 
 class Metrics:
@@ -95,7 +116,7 @@ class Metrics:
         self._registry = CollectorRegistry(auto_describe=False)
         self.unexpected_errors = Counter(
             "gossipd_api_unexpected_errors",
-            "Requests that ended in a fault of ours.",
+            METRICS["api_unexpected_errors"].text,
             registry=self._registry,
         )
         self._registry.register(StatusCollector(operator))
@@ -110,25 +131,15 @@ def _by_name(values: dict[str, Any]) -> Labelled:
     return [((name,), value) for name, value in values.items()]
 
 
-def _gauge(name: str, text: str, labels: tuple[str, ...], values: Labelled) -> Metric:
-    family = GaugeMetricFamily(f"gossipd_{name}", text, labels=labels)
+def _family(name: str, values: Labelled) -> Metric:
+    kind = METRICS[name]
+    make = GaugeMetricFamily if kind.type == "gauge" else CounterMetricFamily
+    family = make(f"gossipd_{name}", kind.text, labels=kind.labels)
     for row, value in values:
         if value is not None:
             family.add_metric(row, float(value))
     return family
 
 
-def _counter(name: str, text: str, labels: tuple[str, ...], values: Labelled) -> Metric:
-    family = CounterMetricFamily(f"gossipd_{name}", text, labels=labels)
-    for row, value in values:
-        if value is not None:
-            family.add_metric(row, float(value))
-    return family
-
-
-def _single(name: str, text: str, value: float | None) -> Metric:
-    return _gauge(name, text, (), [((), value)])
-
-
-def _count(name: str, text: str, value: float | None) -> Metric:
-    return _counter(name, text, (), [((), value)])
+def _single(name: str, value: float | None) -> Metric:
+    return _family(name, [((), value)])

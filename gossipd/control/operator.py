@@ -7,7 +7,7 @@ booleans, None, lists and dicts with text keys; hashes are hex text.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 Document = dict[str, Any]
 
@@ -36,7 +36,8 @@ class Operator(Protocol):
         `battery` 0 to 1, or None;
         `author` is its key in lineages; `uptime` in seconds; `seconds` is how long a wait lasts,
         `deadline` how long it may go on;
-        `join` is the line that another machine types; a measure that does not exist yet is None.
+        `join` is the line that another machine types, empty in a closed
+        swarm: `invite` makes it; a measure that does not exist yet is None.
         What else a daemon shows (more counters) may stand beside these.
         """
         ...
@@ -52,9 +53,20 @@ class Operator(Protocol):
 
     def peers(self) -> list[Document]:
         """[{peer_id, state, address, outbound, round_trip, steps, examples, next_dial_in, failures,
-        last_error, refused: {reason: count}}]; state: connected | dialing | backing-off | known;
-        `round_trip` and `next_dial_in` in seconds, or None.
+        clock, last_error, refused: {reason: count}}]; state: connected | dialing | backing-off |
+        known; `round_trip` and `next_dial_in` in seconds, or None; `clock`: by how many seconds its
+        calendar is ahead of ours, or None.
         """
+        ...
+
+    def rank(self, kind: Literal["peers", "models"], query: str, limit: int) -> Document:
+        """Who, or what, has served nodes like this one best: {query, kind, items: [{peer_id or
+        model, author, role, tags; score, matches, voters, parts: [{peer_id, similarity, terms,
+        items, union, unlike, value, scale, score}]}]}. An empty query: the node's own label."""
+        ...
+
+    def choose(self, model: str, query: str) -> Document:
+        """A model, named by how its hash begins, suits these words: {query, model, shared}."""
         ...
 
     async def add_peer(self, address: str) -> Document:

@@ -60,7 +60,7 @@ async def serve(
     try:
         yield api
     finally:
-        server.should_exit = True
+        server.stop()
         events.close()
         path.unlink(missing_ok=True)
         try:
@@ -74,6 +74,20 @@ async def serve(
 
 class _Server(uvicorn.Server):
     """uvicorn without its hands on the signals: the daemon decides what stops it."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self._stopping.set()
+
+    async def main_loop(self) -> None:
+        """Upstream wakes up ten times a second to renew a date that is not sent here, and to look
+        whether it shall stop: of an idle daemon's work that was most."""
+        await self.on_tick(0)
+        await self._stopping.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

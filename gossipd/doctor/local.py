@@ -1,6 +1,7 @@
 """This home and this machine: key, lock, configuration, port, clock, disk, multicast, version."""
 
 import errno
+import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,8 +31,10 @@ def examine(
     machine: Machine,
     status: Document | None,
     models: Sequence[Document] = (),
+    peers: Sequence[Document] = (),
 ) -> Iterator[Finding]:
-    """The checks in order. `status` and `models` of the daemon that runs here; None: none does."""
+    """The checks in order. `status`, `models` of others and `peers` are those of the daemon that
+    runs here; None: none does."""
     key = _key(paths)
     yield key
     yield _lock(paths, machine, status)
@@ -42,7 +45,8 @@ def examine(
     except OperatorError as error:
         yield bad("configuration", error.code, error.message, error.hint)
     yield _port(config, machine, status)
-    yield _clock(paths, machine, key.verdict == "ok", models)
+    clock = _clock(paths, machine, key.verdict == "ok", models)
+    yield _clock_of_peers(peers) or clock if clock.verdict == "ok" else clock
     yield _disk(paths, machine)
     yield _multicast(config, machine)
     yield _version(paths, status)
@@ -155,6 +159,20 @@ def _clock(paths: Paths, machine: Machine, readable: bool, models: Sequence[Docu
             "membership ends by it",
         )
     return good("clock", f"{told}, after all that is dated here")
+
+
+def _clock_of_peers(peers: Sequence[Document]) -> Finding | None:
+    """What peers' calendars say; None: nothing against this one."""
+    told = [row["clock"] for row in peers if row["clock"] is not None]
+    if not told:
+        return None
+    middle = statistics.median(told)
+    if abs(middle) <= CLOCK_SECONDS:
+        return None
+    side = "ahead of" if middle > 0 else "behind"
+    evidence = f"the calendars of {len(told)} peers are {_span(abs(middle))} {side} this machine's"
+    fix = "see which of them is right: `date -u` on both; then `timedatectl set-ntp true`"
+    return bad("clock", "clock-off", evidence, fix)
 
 
 def _modified(path: Path) -> float:

@@ -59,7 +59,7 @@ def _hello(paths: Paths, config: Config, identity: Identity) -> Hello:
     from gossipd.tensors.layout import content_hash
 
     try:
-        learner = learner_from_config(config.task, config.learning)
+        learner = learner_from_config(config.task, config.learning, home=paths.home)
         layout, genesis = learner.layout.hash, content_hash(learner.genesis())
     except LearningError as error:
         raise OperatorError("task", str(error), error.hint) from None

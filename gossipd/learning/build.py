@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gossipd.learning import description
-from gossipd.learning.description import Images, Table
+from gossipd.learning.description import Table
 from gossipd.learning.digits import Digits
 from gossipd.learning.errors import TaskError
 from gossipd.learning.idx import IdxImages
@@ -46,12 +46,13 @@ def learner_from_config(
         )
     except ValueError as error:
         raise TaskError(str(error), "see the section [task] of the configuration") from error
+    chosen = given or task_from_config(task, home)
     return TorchLearner(
-        given or task_from_config(task, home),
+        chosen,
         shard,
         lr=learning.lr,
         momentum=learning.momentum,
-        weight_decay=learning.weight_decay,
+        weight_decay=learning.weight_decay or chosen.weight_decay,
         batch_size=learning.batch_size,
         threads=learning.threads,
         seed=task.seed * task.nodes + task.node if seed is None else seed,
@@ -67,28 +68,23 @@ def task_from_config(task: "TaskConfig", home: Path | None = None) -> Task:
         if data is None:
             raise TaskError("the task idx has no data", "set task.data to the folder of IDX files")
         return IdxImages(data, task.seed)
-    if task.name in ("table", "images"):
-        return _described(task.name, data, home)
+    if task.name == "described":
+        return _described(data, home)
     if task.name == "code":
         from gossipd.learning.own_code import load_task
 
         return load_task(task.code)
     raise TaskError(
-        f"there is no task {task.name!r}", "task.name is digits, idx, table, images or code"
+        f"there is no task {task.name!r}", "task.name is digits, idx, described or code"
     )
 
 
-def _described(name: str, data: Path | None, home: Path | None) -> Task:
+def _described(data: Path | None, home: Path | None) -> Task:
     if home is None:
-        raise TaskError(f"the task {name} needs a state directory", "make one with gossipd init")
+        raise TaskError("a described task needs a state directory", "make one with gossipd init")
     described = description.read(home / description.FILE)
-    if isinstance(described, Table) and name == "table":
+    if isinstance(described, Table):
         return TableTask(described, data)
-    if isinstance(described, Images) and name == "images":
-        from gossipd.learning.images import ImagesTask
+    from gossipd.learning.images import ImagesTask
 
-        return ImagesTask(described, data)
-    raise TaskError(
-        f"task.name is {name}, and {home / description.FILE} describes something else",
-        "set task.name to what it describes, or get the right description",
-    )
+    return ImagesTask(described, data)

@@ -16,7 +16,7 @@ import hashlib
 import math
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -151,6 +151,18 @@ class Images(_Part, frozen=True, tag="images"):
 
 
 Description = Table | Images
+
+
+D = TypeVar("D", Table, Images)
+
+
+def checked(description: D) -> D:
+    """The same, within the bounds that `load` holds it to; ValueError when it is not."""
+    try:
+        _canonical(description)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
+    return description
 
 
 def dump(description: Description) -> bytes:

@@ -54,12 +54,12 @@ def targets(description: Table, sheet: Sheet) -> tuple[NDArray[np.int64], NDArra
     """(rows that have a target, their targets): class numbers as int64, or float32 in deviations
     from the mean. DataError for a target that the task does not know."""
     target = description.target
-    sheet.column(target.name, f"the task {description.title!r} learns {target.name!r}")
+    goal = sheet.column(target.name)
     if isinstance(target, Amount):
         values = sheet.numbers(target.name)
         rows = np.flatnonzero(~np.isnan(values))
         return rows, ((values[rows] - target.mean) / target.deviation).astype(np.float32)
-    words = sheet.column(target.name).texts()
+    words = goal.texts()
     places = {word: place for place, word in enumerate(target.values)}
     for row, word in enumerate(words):
         if word is not None and word not in places:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gossipd.learning.describe import Finding
-from gossipd.learning.description import Images, digest
+from gossipd.learning.description import Images, checked, digest
 from gossipd.learning.errors import DataError
 from gossipd.learning.given import Given, likelihoods
 from gossipd.learning.partition import Shard
@@ -128,8 +128,8 @@ def describe_images(folder: Path, title: str) -> tuple[Images, list[Finding]]:
     if spread == 0.0:
         raise DataError(folder, "all its images are of one even colour", "give others")
     try:
-        described = Images(
-            title, classes, height, width, colours, round(float(pixels.mean()), 4), spread
+        described = checked(
+            Images(title, classes, height, width, colours, round(float(pixels.mean()), 4), spread)
         )
     except ValueError as error:
         raise DataError(folder, str(error), "rename the sub-folder") from None

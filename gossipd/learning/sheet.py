@@ -69,14 +69,14 @@ class Sheet:
     def rows(self) -> int:
         return max((len(column.values) for column in self.columns.values()), default=0)
 
-    def column(self, name: str, hint: str = "") -> Column:
+    def column(self, name: str) -> Column:
         """DataError when there is none of this name."""
         if name not in self.columns:
             near = nearest(name, list(self.columns))
             raise DataError(
                 self.path,
                 f"has no column {name!r}",
-                hint or (f"did you mean {near!r}?" if near else f"its columns: {self._named()}"),
+                f"did you mean {near!r}?" if near else f"its columns: {self._named()}",
             )
         return self.columns[name]
 

@@ -25,6 +25,7 @@ class TableTask(Task):
     def __init__(self, description: Table, data: Path | None) -> None:
         self.description = description
         self.name = description.title
+        self.weight_decay = description.weight_decay
         target = description.target
         self.classes = len(target.values) if isinstance(target, Classes) else None
         self._data = data

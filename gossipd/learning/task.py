@@ -50,6 +50,8 @@ class Task(ABC):
     """Number of classes; None for a regression."""
     seed: int = 0
     """Of the initial model, the held-out split, and what else the task draws."""
+    weight_decay: float = 0.0
+    """Of local training, where this device's settings say nothing else."""
     portable_genesis: bool = False
     """True draws the initial model by `gossipd.learning.genesis`: the same bits on every machine.
     Right for linear and convolutional layers. False takes what `model()` initialises, which may

@@ -127,6 +127,8 @@ class Link:
     # --- use ------------------------------------------------------------------------------------
 
     async def request(self, payload: bytes, timeout: float) -> bytes:
+        if self._client is not None:
+            return await self._client.request(payload, timeout)
         with trio.move_on_after(timeout) as deadline:
             try:
                 client = await self._rpc()

@@ -1,5 +1,6 @@
 """One stream with exact reads and with deadlines."""
 
+import math
 from typing import cast
 
 import trio
@@ -38,7 +39,7 @@ class Pipe:
         self._writing = trio.Lock()
         self.broken = False
 
-    async def read(self, size: int, within: float = float("inf")) -> bytes:
+    async def read(self, size: int, within: float = math.inf) -> bytes:
         """Exactly `size` bytes, each piece of which arrives `within` seconds."""
         pieces = bytearray()
         while len(pieces) < size:
@@ -55,6 +56,8 @@ class Pipe:
 
     async def write(self, data: bytes | memoryview) -> None:
         """All of `data`, after whoever writes now. The deadline begins anew with each frame."""
+        if self.write_at_once(data):
+            return
         async with self._writing:
             if self.broken:
                 raise PipeBroken("an earlier write was interrupted")
@@ -69,6 +72,13 @@ class Pipe:
             except BaseLibp2pError as error:
                 raise PipeBroken(str(error)) from None
             self.broken = False
+
+    def write_at_once(self, data: bytes | memoryview) -> bool:
+        """All of `data` if it need not wait; else nothing of it, and False. Most messages fit: a
+        lock, a deadline and a way through the scheduler cost several times the message itself."""
+        if self.broken or self._writing.locked() or len(data) > FRAME_BYTES:
+            return False
+        return self._muxed.write_at_once(data)
 
     async def finish(self) -> None:
         """Write no more, and wait until the other side has ended, too; then, or in time, forget."""
@@ -93,6 +103,8 @@ class Pipe:
 
     async def _receive(self, limit: int, within: float) -> bytes:
         try:
+            if self._muxed.readable or within == math.inf:
+                return await self._muxed.read(limit)
             with trio.fail_after(within):
                 return await self._muxed.read(limit)
         except trio.TooSlowError:

@@ -119,15 +119,17 @@ class RpcClient:
 
     async def request(self, payload: bytes, timeout: float) -> bytes:
         """The answer; RequestFailed."""
-        with trio.move_on_after(timeout) as deadline:
-            try:
-                self._slots.acquire_nowait()
-            except trio.WouldBlock:
-                await self._slots.acquire()
-        if deadline.cancelled_caught:
-            raise RequestFailed("busy", f"{limits.REQUESTS_IN_FLIGHT} requests are in flight")
+        deadline = trio.current_time() + timeout
         try:
-            return await self._exchange(Kind.REQUEST, payload, deadline.deadline)
+            self._slots.acquire_nowait()
+        except trio.WouldBlock:
+            with trio.move_on_at(deadline) as waiting:
+                await self._slots.acquire()
+            if waiting.cancelled_caught:
+                busy = f"{limits.REQUESTS_IN_FLIGHT} requests are in flight"
+                raise RequestFailed("busy", busy) from None
+        try:
+            return await self._exchange(Kind.REQUEST, payload, deadline)
         finally:
             self._slots.release()
 
@@ -145,7 +147,9 @@ class RpcClient:
         self._waiting[number] = waiter
         try:
             with trio.fail_at(deadline):
-                await self._outbox.send(HEADER.pack(kind, number, len(payload)) + payload)
+                frame = HEADER.pack(kind, number, len(payload)) + payload
+                if not self._pipe.write_at_once(frame):
+                    await self._outbox.send(frame)
                 await waiter.done.wait()
         except trio.TooSlowError:
             raise RequestFailed("timeout") from None

@@ -1,5 +1,8 @@
 """The bytes under a connection: read in large pieces, counted, the last arrival remembered."""
 
+import contextlib
+import os
+
 import trio
 from libp2p.abc import INetConn
 from libp2p.io.exceptions import ConnectionClosedError
@@ -59,10 +62,14 @@ class BufferedTCPStream(TrioTCPStream):
         return self._buffer[start:end]
 
     async def write(self, data: bytes) -> None:
-        """Upstream also takes a lock, whose way through trio's scheduler costs more than the write;
-        here the handshake and then the muxer's one task write, nobody beside them."""
+        """The kernel mostly has room: then there is no way through trio's scheduler. Upstream also
+        takes a lock; here the handshake and then the muxer's one task write, nobody beside them."""
+        written = 0
+        with contextlib.suppress(OSError):  # what is wrong, if anything, is said below
+            written = os.write(self.stream.socket.fileno(), data)
         try:
-            await self.stream.send_all(data)
+            if written < len(data):
+                await self.stream.send_all(memoryview(data)[written:])
         except trio.BrokenResourceError as error:
             raise ConnectionClosedError("reset by the remote", transport="tcp") from error
         except trio.ClosedResourceError:

@@ -12,14 +12,16 @@ defends against that. Departure: a peer that failed a ping goes last until it is
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from gossipd.protocol.view import SwarmView
 from gossipd.wire import limits
 from gossipd.wire.identifiers import digest
 
 
+@lru_cache(maxsize=4 * limits.AUTHORS)
 def rank(swarm: bytes, peer: str, round_: int) -> bytes:
-    """Where a peer stands in a round's order: ascending."""
+    """Where a peer stands in a round's order: ascending. One order is asked for several times."""
     return digest(swarm, peer.encode(), b"-%d" % round_)
 
 
@@ -106,13 +108,17 @@ class Activity:
 
     def sort(self, peers: list[str] | tuple[str, ...], round_: int) -> list[str]:
         """These peers as ORDER(round) has them."""
-        return sorted(peers, key=lambda p: (p in self._suspects, rank(self._swarm, p, round_)))
+        swarm, suspects = self._swarm, self._suspects
+        order = sorted(peers, key=lambda peer: rank(swarm, peer, round_))
+        if suspects.keys().isdisjoint(peers):
+            return order
+        return sorted(order, key=suspects.__contains__)
 
-    def place(self, round_: int) -> int:
-        """About how many come before this node in ORDER(round): by its own rank alone, since ranks
-        are spread evenly. To rank everybody takes a thousand times as long in a swarm of some
-        thousand."""
-        share = int.from_bytes(rank(self._swarm, self._me, round_)[:8], "big") / 2**64
+    def place(self, round_: int, peer: str | None = None) -> int:
+        """About how many come before a peer, else this node, in ORDER(round): by its rank alone,
+        since ranks are spread evenly. To rank everybody takes a thousand times as long in a swarm
+        of some thousand."""
+        share = int.from_bytes(rank(self._swarm, peer or self._me, round_)[:8], "big") / 2**64
         return 0 if self.alone else int(share * self._view.size)
 
     # --- differences -----------------------------------------------------------------------------

@@ -6,6 +6,7 @@ life only; a peer that is told one hands it back when it asks again.
 
 from array import array
 from bisect import bisect_right
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 SLACK = 64
@@ -30,9 +31,13 @@ class Changes(Generic[K]):
 
     def add(self, key: K) -> None:
         """It is new, or has changed."""
-        self.revision += 1
-        self._keys.append(key)
-        self._at.append(self.revision)
+        self.extend((key,))
+
+    def extend(self, keys: Iterable[K]) -> None:
+        """All of these, in this order."""
+        self._keys.extend(keys)
+        before, self.revision = self.revision, self.revision + len(self._keys) - len(self._at)
+        self._at.extend(range(before + 1, self.revision + 1))
         if len(self._keys) > self._room:
             self._compact()
 

@@ -4,8 +4,10 @@ from typing import Literal
 
 from msgspec import Struct
 
+from gossipd.protocol.click_events import ClickEvent, ClickOutput
 from gossipd.protocol.membership import Denial
 from gossipd.protocol.round_events import RoundEvent, RoundOutput
+from gossipd.wire.clicks import SignedSheet
 from gossipd.wire.messages import (
     AnyMessage,
     Enter,
@@ -22,7 +24,13 @@ from gossipd.wire.messages import (
 )
 
 SignedDocument = (
-    SignedRecord | SignedClaim | Update | SignedSample | SignedParticipation | SignedRevocation
+    SignedRecord
+    | SignedClaim
+    | Update
+    | SignedSample
+    | SignedParticipation
+    | SignedRevocation
+    | SignedSheet
 )
 
 # --- events: what happened -----------------------------------------------------------------------
@@ -166,6 +174,10 @@ class Merged(Struct, frozen=True):
     """A merge or an adoption made and committed a new base, which is the head until training."""
 
     head: Update
+    authors: tuple[str, ...] = ()
+    """Whose models went into it, beside the own."""
+    gain: float | None = None
+    """By how much it lowered the loss on local held-out examples; None when none are held out."""
 
 
 class LearningFailed(Struct, frozen=True):
@@ -228,6 +240,7 @@ Event = (
     | Shown
     | Carried
     | RoundEvent
+    | ClickEvent
 )
 
 # --- outputs: what shall be done -----------------------------------------------------------------
@@ -391,4 +404,5 @@ Output = (
     | KeepEvidence
     | Report
     | RoundOutput
+    | ClickOutput
 )

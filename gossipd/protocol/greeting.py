@@ -85,11 +85,20 @@ class Door:
         self._view = view
         self._members = view.members
 
-    def hello(self, record: SignedRecord, claim: SignedClaim, *, asked: bool) -> Hello:
+    def hello(
+        self,
+        record: SignedRecord,
+        claim: SignedClaim,
+        now: float,
+        *,
+        asked: bool,
+        clicks: bool = False,
+    ) -> Hello:
         """What this node says of itself. In a closed swarm, who has not been `asked` first by a
         member says no more than what lets it in: the other may be an outsider."""
         swarm = self._swarm
         introduce = asked or not self._members.closed
+        wall = self._members.wall(now)
         return Hello(
             swarm=swarm.id,
             task=swarm.task,
@@ -100,7 +109,9 @@ class Door:
             claim=claim.envelope if introduce else b"",
             agent=swarm.agent,
             mode=swarm.mode,
+            clicks=clicks or UNSET,
             about=swarm.about if introduce and swarm.about else UNSET,
+            time=UNSET if wall is None or not introduce else max(int(wall), 0),
         )
 
     def may_read(self, peer: str, hello: Hello, now: float) -> bool:

@@ -7,7 +7,7 @@
 An aggregator draws while it averages; an opener has its base ready.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -104,6 +104,20 @@ class Desk:
             order = self._activity.order(round_)
             watchers = [p for p in order[self._count : WATCHERS] if self._is_met(p)]
             first = order[: self._count] + watchers
+            self._sampler.draw(first, len(first), _nobody_waits, now, out)
+
+    def bring_news(
+        self, round_: int, connected: Sequence[str], now: float, out: list[Output]
+    ) -> None:
+        """Ping who is likely to open a later round and may wait for news of the one before. Where
+        nobody has heard of a round for long everybody does who hears of it; so only who may be
+        called itself dials anybody, and the rest tell those that they are connected with: in a
+        swarm of a thousand all would else dial the same ten after every round."""
+        if self._activity.place(round_) < WATCHERS:
+            self.look_ahead(round_, now, out)
+            return
+        first = [p for p in connected if self._activity.place(round_, p) < WATCHERS]
+        if first:
             self._sampler.draw(first, len(first), _nobody_waits, now, out)
 
     def ready(

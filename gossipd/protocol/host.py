@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from gossipd.protocol.clicks import Clicks
 from gossipd.protocol.events import Output, SignedDocument
 from gossipd.protocol.exchange import Exchange
 from gossipd.protocol.peers import Peers
@@ -29,6 +30,7 @@ class Host:
     exchange: Exchange
     questions: Questions
     policy: PeerPolicy
+    clicks: Clicks
     rng: Random
     take: Callable[[str, Sequence[SignedDocument], float, list[Output]], None]
     """Puts records and claims that a peer passed on into the view."""

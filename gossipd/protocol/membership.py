@@ -61,8 +61,9 @@ class Members:
         self.own = own
         self._known: dict[str, SignedMembership] = {}
         self._revoked: dict[str, SignedRevocation] = {}
-        self._ahead = 0.0
+        self.ahead = 0.0
         """Unix seconds less seconds of the core's clock."""
+        self._is_set = False
         if own is not None:
             self.learn(own)
         for revocation in revocations:
@@ -78,8 +79,13 @@ class Members:
         return b"" if self.own is None else self.own.envelope
 
     def set_clock(self, wall: float, now: float) -> None:
-        """`wall` is what the machine's calendar says at `now`; only expiry asks for it."""
-        self._ahead = wall - now
+        """`wall` is what the machine's calendar says at `now`."""
+        self.ahead = wall - now
+        self._is_set = True
+
+    def wall(self, now: float) -> float | None:
+        """What the calendar says at `now`; None until it was read."""
+        return now + self.ahead if self._is_set else None
 
     # --- learning --------------------------------------------------------------------------------
 
@@ -144,7 +150,7 @@ class Members:
 
     def _end_of(self, signed: SignedMembership) -> float | None:
         not_after = signed.membership.not_after
-        return None if not_after is None else not_after - self._ahead
+        return None if not_after is None else not_after - self.ahead
 
     # --- the door --------------------------------------------------------------------------------
 

@@ -6,35 +6,38 @@ greeting and the view; how the node learns is one of two modes, `heads` (asynchr
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import Any
 
-from gossipd.protocol import events, expulsion, gossip, peers, questions
+from msgspec import UNSET
+
+from gossipd.protocol import clicks, events, expulsion, peers, questions
 from gossipd.protocol.by_hand import ByHand
+from gossipd.protocol.clicks import Clicks
 from gossipd.protocol.entrance import Entrance
 from gossipd.protocol.events import Answer, Disconnect, Event, Output, Report
-from gossipd.protocol.exchange import Exchange, Terms
+from gossipd.protocol.exchange import Exchange
 from gossipd.protocol.expulsion import Expulsion
 from gossipd.protocol.gossip import Gossip
-from gossipd.protocol.greeting import Door, Swarm
+from gossipd.protocol.greeting import Door
 from gossipd.protocol.heads import Heads
 from gossipd.protocol.host import Host
 from gossipd.protocol.membership import Denial, Members
 from gossipd.protocol.overlay import Overlay
 from gossipd.protocol.peers import Peers
-from gossipd.protocol.policy import PeerPolicy, Uniform
+from gossipd.protocol.policy import PeerPolicy, policy_of
 from gossipd.protocol.questions import Questions
 from gossipd.protocol.round_events import Leaving
-from gossipd.protocol.round_settings import RoundSettings
 from gossipd.protocol.rounds import Rounds
+from gossipd.protocol.setup import Setup
 from gossipd.protocol.twin import TwinWatch
 from gossipd.protocol.view import SwarmView
 from gossipd.protocol.view_pulls import ViewPulls
 from gossipd.wire.identifiers import author_key
 from gossipd.wire.lineages import UNHELD
 from gossipd.wire.messages import (
+    ClickPull,
     Enter,
     Goodbye,
     Hello,
@@ -46,9 +49,7 @@ from gossipd.wire.messages import (
     Revocations,
     RevocationSync,
     SignedClaim,
-    SignedMembership,
     SignedRecord,
-    SignedRevocation,
     Update,
     View,
     ViewSync,
@@ -58,31 +59,12 @@ HARMLESS = ("full", UNHELD)
 """What an honest peer cannot know: that there is no place left here, or a lineage not any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """Who a node is and how it works; nothing of it changes while it lives."""
-
-    peer_id: str
-    incarnation: int
-    swarm: Swarm
-    terms: Terms
-    gossip: gossip.Settings
-    anti_entropy_seconds: float
-    max_connections: int
-    allow: tuple[str, ...] = ()
-    """The only peers to talk to; empty: everybody."""
-    rounds: RoundSettings | None = None
-    """None: the asynchronous way, `gossip`."""
-    membership: SignedMembership | None = None
-    """This node's own in a closed swarm; None: the swarm is open."""
-    revocations: tuple[SignedRevocation, ...] = ()
-    """What was known of them when this node last lived."""
-
-
 class Node:
     """The whole core of a daemon. Not thread-safe: one loop owns it."""
 
-    def __init__(self, setup: Setup, rng: Random, policy: PeerPolicy | None = None) -> None:
+    def __init__(self, setup: Setup, rng: Random, clicks_rng: Random | None = None) -> None:
+        """`clicks_rng`: chance of its own for clicks, so that they leave all else as it would be
+        without them."""
         self.setup = setup
         self.me = author_key(setup.peer_id, setup.incarnation)
         self.members = Members(setup.swarm.id, setup.membership, setup.revocations)
@@ -103,7 +85,11 @@ class Node:
         self._expulsion = Expulsion(self.members, self.peers, self._questions)
         self._entrance = Entrance(setup.peer_id, self.members, self.peers)
         self._twin = TwinWatch(setup.peer_id, setup.incarnation, self.view)
-        host = self._host(rng, policy or Uniform(rng))
+        me, seconds, own = setup.peer_id, setup.click_seconds, clicks_rng or rng
+        self.clicks = Clicks(me, seconds, self.view, self.peers, self._questions, own)
+        # In rounds all stand on one model: there is nothing to choose between peers.
+        policy = "uniform" if setup.rounds else setup.policy
+        host = self._host(rng, policy_of(policy, self.clicks, rng))
         self.rounds = None if setup.rounds is None else Rounds(setup.rounds, host)
         self.mode: Gossip | Rounds = self.rounds or Gossip(setup.gossip, self.view, rng)
         """How this node learns, and what it stands on."""
@@ -147,7 +133,7 @@ class Node:
             ),
             events.Carried: lambda e, now, out: self._way.carried(e.updates, now, out),
         }
-        self._on |= self._way.handlers
+        self._on |= self._way.handlers | self.clicks.handlers
 
     def _host(self, rng: Random, policy: PeerPolicy) -> Host:
         setup = self.setup
@@ -163,6 +149,7 @@ class Node:
             self.exchange,
             self._questions,
             policy,
+            self.clicks,
             rng,
             self._take,
             self._set_claim,
@@ -218,6 +205,7 @@ class Node:
             self.view.add_record(record)
         for claim in claims:
             self.view.add_claim(claim)
+        self.clicks.note(records)
 
     def handle(self, event: Event, now: float) -> list[Output]:
         """What shall be done about `event` at `now` (seconds of a clock that never goes back)."""
@@ -231,17 +219,21 @@ class Node:
         self._set_claim(event.claim)
         self._set_record(event.record)
         self._way.start(now, out)
+        self.clicks.start(now, out)
 
     def _set_record(self, record: SignedRecord) -> None:
         self._record = record
         self._twin.signed(record)
         self.view.add_record(record)
+        self.clicks.note((record,))
 
     def _on_timer(self, event: events.TimerFired, now: float, out: list[Output]) -> None:
         if event.key == peers.DIAL_TIMER:
             self.peers.dial_due(now, out)
         elif event.key == expulsion.TIMER:
             self._expulsion.on_timer(now, out)
+        elif event.key == clicks.TIMER:
+            self.clicks.on_timer(now, out)
         else:
             self._way.on_timer(event.key, now, out)
 
@@ -256,17 +248,21 @@ class Node:
         dialled = event.outbound or self.peers.is_dialling(event.peer)
         peer = self.peers.on_connected(event.peer, event.outbound, now, out)
         if peer is not None and dialled:
-            self._questions.ask(event.peer, self._hello(asked=False), questions.Greeting(), out)
+            self._questions.ask(
+                event.peer, self._hello(now, asked=False), questions.Greeting(), out
+            )
 
     def _on_dial_failed(self, event: events.DialFailed, now: float, out: list[Output]) -> None:
         self.peers.on_dial_failed(event.peer, event.reason, now, out)
         if self.rounds is not None:
             self.rounds.on_unreached(event.peer, now, out)
 
-    def _hello(self, *, asked: bool) -> Hello:
+    def _hello(self, now: float, *, asked: bool) -> Hello:
         assert self._record is not None, "not started"
         assert self._claim is not None, "not started"
-        return self._door.hello(self._record, self._claim, asked=asked)
+        shown = self.clicks.shown
+        hello = self._door.hello(self._record, self._claim, now, asked=asked, clicks=shown)
+        return hello if self.rounds is None else self.rounds.meeting.greeting(hello)
 
     def _meet(self, peer: str, now: float, out: list[Output]) -> None:
         """Both have admitted each other: ask what is new there.
@@ -294,6 +290,7 @@ class Node:
         if self.rounds is not None:
             self.rounds.on_disconnected(event.peer, now, out)
         self._view_pulls.disconnected(event.peer, now, out)
+        self.clicks.disconnected(event.peer)
 
     def _on_leaving(self, event: Leaving, now: float, out: list[Output]) -> None:
         """The last words of a node that stops in good order."""
@@ -327,6 +324,8 @@ class Node:
             out.append(Answer(event.token, Pong(unavailable=self.mode.paused)))
         elif isinstance(message, ViewSync):
             out.append(Answer(event.token, self.view.answer(message, event.peer)))
+        elif isinstance(message, ClickPull):
+            self.clicks.answer(event, message, out)
         elif self.members.closed and isinstance(message, RevocationSync):
             out.append(Answer(event.token, self.members.answer(message)))
         elif self.members.closed and isinstance(message, Revocations):
@@ -349,9 +348,22 @@ class Node:
             fields = {"peer": event.peer, "code": denial.reason, "reason": words}
             out.append(Report("peer-refused", {**fields}))
             return
-        out.append(Answer(event.token, self._hello(asked=True)))
-        self._take(event.peer, event.documents, now, out)
-        self.peers.admit(event.peer)
+        out.append(Answer(event.token, self._hello(now, asked=True)))
+        self._admit(event.peer, hello, event.documents, now, out)
+
+    def _admit(
+        self,
+        peer: str,
+        hello: Hello,
+        documents: Sequence[events.SignedDocument],
+        now: float,
+        out: list[Output],
+    ) -> None:
+        self._take(peer, documents, now, out)
+        self.clicks.introduced(peer, hello)
+        if self.peers.admit(peer) and self.rounds is not None:
+            self.rounds.meeting.heard(peer, hello)
+        self._compare_clocks(peer, hello, now)
 
     def may_read(self, peer: str, message: Request | Response, now: float) -> bool:
         """Whether the documents in a message may be opened: of who is not admitted yet only those
@@ -396,18 +408,22 @@ class Node:
         denial: Denial | None
         if isinstance(message, Hello):
             denial = self._door.judge(peer, message, documents, now)
+            if denial is None:
+                self._admit(peer, message, documents, now, out)
+                self._meet(peer, now, out)
+                return
         elif isinstance(message, Refused):
             denial = Denial(message.code, message)
         else:
             denial = Denial(
                 "wrong-answer", Refused(code="wrong-answer", reason="no hello came back")
             )
-        if denial is not None:
-            self._turn_away(peer, denial, now, out)
-            return
-        self._take(peer, documents, now, out)
-        self.peers.admit(peer)
-        self._meet(peer, now, out)
+        self._turn_away(peer, denial, now, out)
+
+    def _compare_clocks(self, peer: str, hello: Hello, now: float) -> None:
+        known, wall = self.peers.table.get(peer), self.members.wall(now)
+        if known is not None and wall is not None and hello.time is not UNSET:
+            known.clock = hello.time - wall
 
     def _on_request_failed(
         self, event: events.RequestFailed, now: float, out: list[Output]
@@ -444,31 +460,28 @@ class Node:
     ) -> None:
         """Merge what a peer passed on into the view. Signatures are checked already."""
         view, me = self.view, self.setup.peer_id
-        news, newcomers = list[SignedRecord](), list[str]()
+        records = [
+            document
+            for document in documents
+            if isinstance(document, SignedRecord)
+            and (document.author != me or self._twin.check(document, out))
+        ]
+        news, newcomers = view.add_records(records)
         for document in documents:
-            # Thousands may come in one message: nothing is done for what is known already.
-            if isinstance(document, SignedRecord):
-                known = view.record_of(document.author)
-                if known is document or (
-                    document.author == me and not self._twin.check(document, out)
-                ):
-                    continue
-                if view.add_record(document):
-                    news.append(document)
-                    if known is None:
-                        newcomers.append(document.author)
-            elif isinstance(document, SignedClaim):
+            if isinstance(document, SignedClaim):
                 if document.author != me or self._twin.check(document, out):
                     view.add_claim(document)
                     if heard:
                         view.heard_from(peer, document)
             elif isinstance(document, Update):
                 self._twin.check(document, out)
+                self.clicks.note((document,))
         if self.members.closed:
             news = [r for r in news if not self.members.is_revoked(r.author)]
         if not news:
             return
+        self.clicks.note(news)
         if newcomers and self.rounds is not None:
-            self.rounds.on_records(newcomers)
+            self.rounds.on_records(signed.author for signed in newcomers)
         self.peers.note(news, now, out)
         self.peers.wake(now, out)

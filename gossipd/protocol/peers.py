@@ -116,13 +116,14 @@ class Peers:
 
     def note(self, records: Iterable[SignedRecord], now: float, out: list[Output]) -> None:
         """As `learn`, of many by their records; `wake` comes when all of them are noted."""
-        noted = [
-            self._note(signed.author, signed.record.addresses, now, signed.envelope, out)
-            for signed in records
-        ]
-        news = tuple(one for one in noted if one is not None)
+        news = list[Remember]()
+        for signed in records:
+            peer_id, addresses = signed.author, signed.record.addresses
+            noted = self._note(peer_id, addresses, now, signed.envelope, out)
+            if noted is not None:
+                news.append(noted)
         if news:
-            out.append(RememberAll(news))
+            out.append(RememberAll(tuple(news)))
 
     def _note(
         self,

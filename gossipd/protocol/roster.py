@@ -58,6 +58,8 @@ class Peer:
     """Who is due at the same time is dialled in this order: every node has another one."""
     violations: int = 0
     last_error: str | None = None
+    clock: float | None = None
+    """By how many seconds its calendar was ahead of this node's when it said Hello, if it told."""
     refused: Counter[str] = field(default_factory=Counter)
 
     @property

@@ -36,6 +36,7 @@ from gossipd.protocol.inbox import Inbox
 from gossipd.protocol.islands import Islands
 from gossipd.protocol.letters import Judge
 from gossipd.protocol.lineage import Lineage
+from gossipd.protocol.meeting import Meeting
 from gossipd.protocol.pace import Pace
 from gossipd.protocol.plan import Planner
 from gossipd.protocol.proof import RoundClock
@@ -79,6 +80,7 @@ class Rounds:
         self.activity = Activity(me, host.swarm, view, settings.activity_window)
         self.activity.alone = not settings.exchange
         self.clock = RoundClock(view)
+        self.meeting = Meeting(lambda: self.clock.proven, lambda: self._base)
         self.pace = Pace()
         self.sampler = Sampler(
             me, peers, self.activity, questions, self.pace, self._ping, self._on_pong
@@ -320,8 +322,10 @@ class Rounds:
     def on_met(self, peer: str, now: float, out: list[Output]) -> None:
         """A peer can be asked."""
         self.activity.heard(peer, self.clock.next)
-        if self._settings.exchange:
+        other_base, higher_round = self.meeting.open_questions(peer)
+        if self._settings.exchange and other_base:
             self.pulls.ask(peer, "base", out)
+        if self._settings.exchange and higher_round:
             self._courier.query(peer, now, out)
         self.sampler.on_met(peer, now, out)
 
@@ -330,6 +334,7 @@ class Rounds:
         self.sampler.on_unreached(peer, now, out)
 
     def on_disconnected(self, peer: str, now: float, out: list[Output]) -> None:
+        self.meeting.disconnected(peer)
         self.activity.disconnected(peer)
         self._courier.disconnected(peer)
         self.trainer.on_lost(peer, now, out)
@@ -383,8 +388,12 @@ class Rounds:
             est=self.clock.proven,
             counter=self._counter,
             unavailable=not available,
-            base=self.bases.model or self._host.genesis,
+            base=self._base,
         )
+
+    @property
+    def _base(self) -> bytes:
+        return self.bases.model or self._host.genesis
 
     @property
     def _counter(self) -> int:
@@ -476,7 +485,7 @@ class Rounds:
         self._stall.told(quiet, now, out)
         if quiet > self.pace.stall_seconds:
             # Whose turn it is to open the next one may be waiting for news of the one before.
-            self.desk.look_ahead(self.clock.next, now, out)
+            self.desk.bring_news(self.clock.next, self._host.peers.admitted(), now, out)
 
     def _progressed(self, now: float, out: list[Output]) -> None:
         """A higher round is proven."""

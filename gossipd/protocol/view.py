@@ -5,11 +5,10 @@ the highest (incarnation, seq) record and the highest step claim stay. MoDeST's 
 activity record ride on the same entries.
 """
 
-import hashlib
 import statistics
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain
 
 from msgspec import UNSET
@@ -26,6 +25,7 @@ CLAIMS_BYTES = limits.MESSAGE_BYTES * 3 // 8
 """What claims may take up of one message; the rest is for manifests and activity..."""
 RECORDS_BYTES = limits.MESSAGE_BYTES // 2
 """... or for records."""
+NAME_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,20 @@ def _fitting(envelopes: list[bytes], count: int, budget: int) -> tuple[bytes, ..
     return tuple(fitting)
 
 
-@lru_cache(maxsize=limits.AUTHORS)
-def _summand(author: bytes, seq: int) -> int:
-    state = hashlib.blake2b(author + seq.to_bytes(8, "big"), digest_size=16)
-    return int.from_bytes(state.digest(), "big")
+def _is_newer(signed: SignedRecord, known: SignedRecord) -> bool:
+    one, other = signed.record, known.record
+    return (one.incarnation, one.seq) > (other.incarnation, other.seq)
+
+
+def _names(records: Iterable[SignedRecord]) -> bytes:
+    """What `ViewSync.names` says of these records."""
+    names = [signed.name for signed in records]
+    return struct.pack(f">{len(names)}Q", *names)
+
+
+def _named(names: bytes) -> frozenset[int]:
+    count = len(names) // NAME_BYTES
+    return frozenset(struct.unpack_from(f">{count}Q", names))
 
 
 class SwarmView:
@@ -77,30 +87,42 @@ class SwarmView:
 
     def add_record(self, signed: SignedRecord) -> bool:
         """Take a record; True when it is news. Older ones and overflow change nothing."""
-        if not self.members.admits_record(signed):
-            return False
-        record = signed.record
-        former = self._newest.get(signed.author)
-        if former is None:
-            if len(self._newest) >= limits.AUTHORS:
-                return False
-        else:
-            known = self._records[former].record
-            if (record.incarnation, record.seq) <= (known.incarnation, known.seq):
-                return False
-            self._sum -= _summand(former, known.seq)
-            # An older incarnation's examples still stand behind lineages that hold its steps, but
-            # the author is one person with one data set: only the newest record counts.
-            del self._records[former]
-        if signed.membership is not None:
-            self.members.learn(signed.membership)
-        author = author_key(signed.author, record.incarnation)
-        self._cap = None
-        self._sum += _summand(author, record.seq)
-        self._records[author] = signed
-        self._newest[signed.author] = author
-        self._changes.add(signed.author)
-        return True
+        news, _ = self.add_records((signed,))
+        return bool(news)
+
+    def add_records(
+        self, many: Iterable[SignedRecord]
+    ) -> tuple[list[SignedRecord], list[SignedRecord]]:
+        """As `add_record`, of thousands at once: those that are news, and of them those of peers
+        who were not known so far."""
+        records, newest, members = self._records, self._newest, self.members
+        news, newcomers = list[SignedRecord](), list[SignedRecord]()
+        for signed in many:
+            former = newest.get(signed.author)
+            if former is None:
+                if len(newest) >= limits.AUTHORS or not members.admits_record(signed):
+                    continue
+                newcomers.append(signed)
+            else:
+                known = records[former]
+                if known is signed or not _is_newer(signed, known):
+                    continue
+                if not members.admits_record(signed):
+                    continue
+                # An older incarnation's examples still stand behind lineages that hold its steps,
+                # but the author is one person with one data set: only the newest record counts.
+                del records[former]
+                self._sum -= known.mark
+            if signed.membership is not None:
+                members.learn(signed.membership)
+            records[signed.key] = signed
+            newest[signed.author] = signed.key
+            news.append(signed)
+        if news:
+            self._cap = None
+            self._sum += sum(signed.mark for signed in news)
+            self._changes.extend(signed.author for signed in news)
+        return news, newcomers
 
     def add_claim(self, signed: SignedClaim) -> bool:
         """Take a step claim; True when it is higher than the known one. One of no steps says
@@ -263,8 +285,7 @@ class SwarmView:
             claims = {a: s.claim.steps for a, s in self._claims.items()}
             if summed:
                 return ViewSync(claims=claims, sum=self._sum_bytes)
-            records = {a: s.record.seq for a, s in self._records.items()}
-            return ViewSync(records=records, claims=claims)
+            return ViewSync(claims=claims, names=_names(self._records.values()))
         records, claims = {}, {}
         for key in self._changes.since(since.own):
             if isinstance(key, str):
@@ -282,7 +303,11 @@ class SwarmView:
         """What the asker does not know yet, at most one message full."""
         known_records, known_claims = self._asked_for(question)
         seqs, steps = question.records, question.claims
-        records = [s.envelope for a, s in known_records if s.record.seq > seqs.get(a, -1)]
+        if question.names is UNSET:
+            records = [s.envelope for a, s in known_records if s.record.seq > seqs.get(a, -1)]
+        else:
+            named = _named(question.names)
+            records = [s.envelope for _, s in known_records if s.name not in named]
         claims = [s.envelope for a, s in known_claims if s.claim.steps > steps.get(a, 0)]
         # Each has its own share of the message, so that none keeps the other from spreading.
         view = View(

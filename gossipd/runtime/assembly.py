@@ -14,8 +14,10 @@ from gossipd.protocol.exchange import Terms
 from gossipd.protocol.gossip import Settings
 from gossipd.protocol.greeting import Swarm
 from gossipd.protocol.membership import OUTSIDER, Denial
-from gossipd.protocol.node import Node, Setup
+from gossipd.protocol.node import Node
+from gossipd.protocol.policy import PolicyName
 from gossipd.protocol.round_settings import RoundSettings
+from gossipd.protocol.setup import Setup
 from gossipd.runtime import state
 from gossipd.runtime.counters import ReservedCounter
 from gossipd.runtime.documents import Documents
@@ -87,6 +89,10 @@ class Options:
     """This node's own, signed by the founder of a closed swarm, which then is `swarm`."""
     revocations: tuple[bytes, ...] = ()
     """Those that were kept."""
+    policy: PolicyName = "uniform"
+    """How a peer is chosen for gossip and anti-entropy, in the asynchronous way."""
+    click_seconds: float | None = None
+    """Mean seconds between two pulls of clicks; None: they are not exchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +213,12 @@ def assemble(ports: Ports, options: Options) -> Parts:
             if options.membership
             else None,
             revocations=tuple(map(documents.open_revocation, options.revocations)),
+            policy=options.policy,
+            click_seconds=options.click_seconds,
         ),
         ports.rng,
+        # Whom a node asks for clicks is no secret.
+        Random(f"clicks/{peer_id}/{documents.incarnation}"),
     )
     head = _standing(models, store)
     state.restore(node, state.load(store), head, documents, store)

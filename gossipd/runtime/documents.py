@@ -10,12 +10,14 @@ from gossipd.runtime.counters import ReservedCounter
 from gossipd.runtime.lineages import Lineages
 from gossipd.runtime.opened import Opened
 from gossipd.wire import envelope
+from gossipd.wire.clicks import Click, ClickSheet, SignedSheet
 from gossipd.wire.envelope import Signer
 from gossipd.wire.framing import decode_request, decode_response
 from gossipd.wire.messages import (
     VERSION,
     Advert,
     Aggregated,
+    ClickSheets,
     Have,
     Hello,
     Manifest,
@@ -48,6 +50,7 @@ S = TypeVar(
     SignedParticipation,
     SignedMembership,
     SignedRevocation,
+    SignedSheet,
 )
 
 
@@ -114,6 +117,10 @@ class Documents:
         sealed = envelope.seal(document, self._swarm, self._signer)
         return self._reopen(sealed, envelope.open_participation)
 
+    def sheet(self, seq: int, clicks: tuple[Click, ...]) -> SignedSheet:
+        document = ClickSheet(incarnation=self.incarnation, seq=seq, clicks=clicks)
+        return self._reopen(envelope.seal(document, self._swarm, self._signer), envelope.open_sheet)
+
     # --- opening ---------------------------------------------------------------------------------
 
     def open_request(
@@ -165,6 +172,8 @@ class Documents:
             return (self.open_record(message.record), self.open_claim(message.claim))
         if isinstance(message, Revocations):
             return tuple(self.open_revocation(sealed) for sealed in message.revocations)
+        if isinstance(message, ClickSheets):
+            return tuple(self._reopen_all(message.sheets, envelope.open_sheet))
         if isinstance(message, Offer):
             return self._carried(message)
         if isinstance(message, View):

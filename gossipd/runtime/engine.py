@@ -11,16 +11,17 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from gossipd.network.interface import Handlers, NetworkError, Transport
-from gossipd.protocol import events, round_events
+from gossipd.protocol import click_events, events, round_events
 from gossipd.protocol.events import Event, Output, SignedDocument
 from gossipd.protocol.node import Node
 from gossipd.protocol.overlay import REFUSED
 from gossipd.runtime.documents import Documents
 from gossipd.runtime.inbound import Inbound
 from gossipd.runtime.outbound import Outbound
-from gossipd.runtime.ports import Clock, LetIn, Store
+from gossipd.runtime.ports import Clock, LetIn, SheetKey, Store, StoredSheet
 from gossipd.runtime.round_work import RoundWork
 from gossipd.runtime.waits import Waits
+from gossipd.wire.clicks import SignedSheet
 from gossipd.wire.errors import WireError
 from gossipd.wire.framing import encode_message
 from gossipd.wire.lineages import UNHELD
@@ -112,7 +113,7 @@ class Engine:
             ),
             events.Remember: lambda o: self._store.save_peers([(o.peer, o.addresses, o.record)]),
             events.RememberAll: lambda o: self._store.save_peers(
-                [(one.peer, one.addresses, one.record) for one in o.peers]
+                (one.peer, one.addresses, one.record) for one in o.peers
             ),
             events.Forget: lambda o: self._store.forget_peer(o.peer),
             events.KeepRevocations: lambda o: keep_revocations(o.envelopes),
@@ -120,6 +121,12 @@ class Engine:
                 events.Entered(o.peer, o.token, let_in(o.peer, o.message))
             ),
             events.KeepEvidence: lambda o: self._store.append_evidence(o.peer, o.first, o.second),
+            click_events.SealClicks: self._seal_clicks,
+            click_events.KeepSheets: lambda o: self._store.save_sheets(
+                [_stored(held.signed, held.at) for held in o.kept],
+                [_sheet_key(held.signed) for held in o.gone],
+            ),
+            click_events.KeepClick: lambda o: self._store.save_choice(o.query, o.item, o.at),
             events.Report: lambda o: self._report(o.kind, o.fields),
         }
         if round_work is not None:
@@ -235,6 +242,13 @@ class Engine:
             event = otherwise
         if event is not None:
             self.feed(event)
+
+    def _seal_clicks(self, output: click_events.SealClicks) -> None:
+        """Each number is used up before it is used: a crash in between leaves a gap, not two."""
+        seq, _ = self._store.reserve("sheets", 1)
+        signed = self._documents.sheet(seq, output.clicks)
+        self._store.save_sheets([_stored(signed, output.at)], [])
+        self.feed(click_events.ClicksSealed(signed))
 
     # --- timers ----------------------------------------------------------------------------------
 
@@ -373,3 +387,11 @@ class Engine:
     def _on_health(self, healthy: bool, detail: str) -> None:
         self.network_healthy, self.network_detail = healthy, detail
         self._report("network-up" if healthy else "network-down", {"detail": detail})
+
+
+def _sheet_key(signed: SignedSheet) -> SheetKey:
+    return SheetKey(signed.author, signed.sheet.incarnation, signed.sheet.seq)
+
+
+def _stored(signed: SignedSheet, at: float) -> StoredSheet:
+    return StoredSheet(_sheet_key(signed), signed.envelope, at)

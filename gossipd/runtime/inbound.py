@@ -68,9 +68,10 @@ class Inbound:
                     "update", peer, update.id, manifest.body_size, plan.others, manifest.chunks
                 )
                 body = brought.data
-                if await self._compute.run(chunk_hashes, body) != manifest.chunks:
+                if not await self._compute.run(self._take_fetched, update, body):
                     return FetchFailed(peer, update, "bad-chunk", "carrier")
-            await self._compute.run(self._take, update, body)
+            else:
+                await self._compute.run(self._take, update, body, False)
         except NetworkError as error:
             return FetchFailed(peer, update, f"fetch-{error.reason}", "nobody")
         except TooMuchInFlightError:
@@ -88,18 +89,27 @@ class Inbound:
         WireError when it is not what its manifest says."""
         if chunk_hashes(body) != update.manifest.chunks:
             raise WireError("bad-chunk", "the body has changed on its way")
-        self._take(update, body)
+        self._take(update, body, True)
 
-    def _take(self, update: Update, body: bytes) -> None:
+    def _take_fetched(self, update: Update, body: bytes) -> bool:
+        """In one trip to the compute worker; False when the body is not its author's."""
+        if chunk_hashes(body) != update.manifest.chunks:
+            return False
+        self._take(update, body, False)
+        return True
+
+    def _take(self, update: Update, body: bytes, lasting: bool) -> None:
+        """`lasting` where nobody could be asked for it again."""
         self._models.decode(update.manifest, body)
-        self._store.save_update(update.id, update.author, update.envelope, body)
+        envelope = update.envelope
+        self._store.save_update(update.id, update.author, envelope, body, lasting=lasting)
 
     # --- merge, gate, commit ---------------------------------------------------------------------
 
     async def merge(self, plan: Merge) -> Merged | LearningFailed:
         """Make one model of several and stand on it, if the gate lets it pass."""
         try:
-            update, serving = await self._compute.run(self._merge, plan)
+            update, serving, gain = await self._compute.run(self._merge, plan)
             model = update.manifest.model
             momentum = self._models.momentum is not None
             self._outbound.commit(Pointers(model, model, serving, momentum), update, merged=True)
@@ -111,13 +121,15 @@ class Inbound:
             return LearningFailed("merge", str(error))
         except OSError as error:
             return LearningFailed("merge", f"storage: {error}")
-        return Merged(update)
+        authors = {side.update.author: None for side in plan.sides if side.update is not None}
+        return Merged(update, tuple(authors), gain)
 
-    def _merge(self, plan: Merge) -> tuple[Update, bytes]:
-        """In the compute worker: (the new base's update, content hash of the serving model)."""
+    def _merge(self, plan: Merge) -> tuple[Update, bytes, float | None]:
+        """In the compute worker: (the new base's update, content hash of the serving model, by how
+        much the loss on held-out examples has fallen)."""
         vectors = [self._vector(side.update) for side in plan.sides]
         candidate = self._combine(plan, vectors)
-        evaluation = self._judge(candidate)
+        evaluation, gain = self._judge(candidate)
         if plan.rule == "adopt":
             adopted = plan.sides[0].update
             assert adopted is not None, "nobody adopts the own model"
@@ -135,7 +147,7 @@ class Inbound:
         self._store.save_vector(update.manifest.model, base)
         if self._models.momentum is not None:
             self._store.save_momentum(update.manifest.model, self._models.momentum)
-        return update, self._serving(plan, base)
+        return update, self._serving(plan, base), gain
 
     def _vector(self, update: Update | None) -> Vector:
         """A side's vector; None stands for the own head."""
@@ -176,7 +188,7 @@ class Inbound:
         ]
         return merge_concurrent(self._models.layout, sides, average=self._averaging)
 
-    def _judge(self, candidate: Vector) -> Evaluation:
+    def _judge(self, candidate: Vector) -> tuple[Evaluation, float | None]:
         evaluation = self._learner.held_out(candidate)
         head = self._models.pointers.head
         own = self._outbound.evaluations.get(head)
@@ -186,7 +198,7 @@ class Inbound:
         reason = gate.refusal(evaluation, own, self._learner.guess)
         if reason is not None:
             raise GateRefusedError(reason)
-        return evaluation
+        return evaluation, own.loss - evaluation.loss if evaluation.examples else None
 
     def _serving(self, plan: Merge, base: Vector) -> bytes:
         """The serving model after a merge: islands' serving models are merged by the same rule."""

@@ -5,7 +5,7 @@ The transport's port is `gossipd.network.interface`.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ParamSpec, Protocol, TypeVar
+from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,6 +135,20 @@ class StoredModel:
     accuracy: float | None = None
 
 
+class SheetKey(NamedTuple):
+    """What names a sheet of clicks."""
+
+    author: str
+    incarnation: int
+    seq: int
+
+
+class StoredSheet(NamedTuple):
+    key: SheetKey
+    envelope: bytes
+    at: float
+
+
 class Store(Protocol):
     """What stays. Every method is atomic and durable when it returns (kill -9, power loss)."""
 
@@ -164,7 +178,12 @@ class Store(Protocol):
     def models(self) -> Sequence[StoredModel]: ...
 
     # updates: manifests and bodies, own and others'
-    def save_update(self, update: bytes, author: str, envelope: bytes, body: bytes) -> None: ...
+    def save_update(
+        self, update: bytes, author: str, envelope: bytes, body: bytes, *, lasting: bool = True
+    ) -> None:
+        """Not `lasting`: a power cut, though not the process's end, may take it."""
+        ...
+
     def load_manifest(self, update: bytes) -> bytes | None: ...
     def load_body(self, update: bytes) -> bytes | None: ...
     def updates(self) -> Sequence[bytes]:
@@ -175,6 +194,20 @@ class Store(Protocol):
     def save_peers(self, peers: Iterable[tuple[str, Sequence[str], bytes | None]]) -> None: ...
     def forget_peer(self, peer: str) -> None: ...
     def peers(self) -> Sequence[tuple[str, Sequence[str], bytes | None]]: ...
+
+    # clicks
+    def save_sheets(self, kept: Sequence[StoredSheet], gone: Sequence[SheetKey]) -> None:
+        """Remember sheets of clicks, forget others."""
+        ...
+
+    def sheets(self) -> Sequence[tuple[bytes, float]]:
+        """(envelope, Unix seconds of its arrival), in the order of arrival."""
+        ...
+
+    def save_choice(self, query: str, item: bytes, at: float) -> None: ...
+    def choices(self) -> Sequence[tuple[str, bytes, float]]:
+        """What people have chosen at this node, oldest first."""
+        ...
 
     # what happened
     def append_evidence(self, peer: str, first: bytes, second: bytes) -> None: ...

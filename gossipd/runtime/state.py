@@ -14,6 +14,8 @@ from gossipd.runtime.documents import Documents
 from gossipd.runtime.models import Models
 from gossipd.runtime.outbound import Outbound
 from gossipd.runtime.ports import Store, StoredModel
+from gossipd.wire.clicks import SignedSheet
+from gossipd.wire.envelope import recall_sheet
 from gossipd.wire.errors import WireError
 from gossipd.wire.framing import pack
 from gossipd.wire.messages import ZERO, Role, SignedClaim, SignedRecord, Update
@@ -80,6 +82,16 @@ def restore(
         if sealed_head is not None:
             update = _opened(sealed_head, documents)
     node.restore(update, records, claims)
+    for known in reversed(store.updates()):
+        sealed_known = store.load_manifest(known)
+        with contextlib.suppress(WireError):
+            if sealed_known is not None:
+                node.clicks.note((documents.open_manifest(sealed_known),))
+    sheets: list[tuple[SignedSheet, float]] = []
+    for sealed, at in store.sheets():
+        with contextlib.suppress(WireError):
+            sheets.append((recall_sheet(sealed), at))
+    node.clicks.restore(sheets, store.choices())
 
 
 def restore_rounds(

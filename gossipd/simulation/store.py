@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from gossipd.runtime.ports import Pointers, StoredModel, Vector
+from gossipd.runtime.ports import Pointers, SheetKey, StoredModel, StoredSheet, Vector
 from gossipd.wire import limits
 
 HISTORY_MODELS = 256
@@ -83,6 +83,8 @@ class SimStore:
         self._updates: dict[bytes, _SavedUpdate] = {}
         self._peers: dict[str, tuple[tuple[str, ...], bytes | None]] = {}
         self._evidence: list[tuple[str, bytes, bytes]] = []
+        self._sheets: dict[SheetKey, StoredSheet] = {}
+        self._choices: list[tuple[str, bytes, float]] = []
 
     def _write(self, effect: str) -> None:
         if self.full:
@@ -164,7 +166,9 @@ class SimStore:
 
     # --- updates ---------------------------------------------------------------------------------
 
-    def save_update(self, update: bytes, author: str, envelope: bytes, body: bytes) -> None:
+    def save_update(
+        self, update: bytes, author: str, envelope: bytes, body: bytes, *, lasting: bool = True
+    ) -> None:
         self._write("save_update")
         self._updates.pop(update, None)
         saved = _SavedUpdate(author, envelope, body)
@@ -226,6 +230,27 @@ class SimStore:
     def append_evidence(self, peer: str, first: bytes, second: bytes) -> None:
         self._write("append_evidence")
         self._evidence.append((peer, first, second))
+
+    # --- clicks ----------------------------------------------------------------------------------
+
+    def save_sheets(self, kept: Sequence[StoredSheet], gone: Sequence[SheetKey]) -> None:
+        self._write("save_sheets")
+        for key in gone:
+            self._sheets.pop(key, None)
+        for sheet in kept:
+            self._sheets.setdefault(sheet.key, sheet)
+
+    def sheets(self) -> Sequence[tuple[bytes, float]]:
+        """(envelope, Unix seconds of its arrival), in the order of arrival."""
+        return [(sheet.envelope, sheet.at) for sheet in self._sheets.values()]
+
+    def save_choice(self, query: str, item: bytes, at: float) -> None:
+        self._write("save_choice")
+        self._choices.append((query, item, at))
+
+    def choices(self) -> Sequence[tuple[str, bytes, float]]:
+        """(query, item, Unix seconds), oldest first."""
+        return tuple(self._choices)
 
     def evidence(self) -> Sequence[tuple[str, bytes, bytes]]:
         """(peer id, first envelope, second envelope), oldest first."""

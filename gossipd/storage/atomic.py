@@ -18,9 +18,12 @@ TEMPORARY = ".tmp"
 _numbers = itertools.count()
 
 
-def replace(path: Path, *parts: bytes | memoryview, mode: int = 0o600) -> None:
-    """Make `path` hold `parts`, one after the other. OSError leaves what was there before."""
-    _write(path, parts, mode, os.replace)
+def replace(path: Path, *parts: bytes | memoryview, mode: int = 0o600, synced: bool = True) -> None:
+    """Make `path` hold `parts`, one after the other. OSError leaves what was there before.
+
+    Not `synced`: whole whatever happens to the process, but a power cut may take it or its content.
+    """
+    _write(path, parts, mode, os.replace, synced)
 
 
 def create(path: Path, *parts: bytes | memoryview, mode: int = 0o600) -> None:
@@ -79,6 +82,7 @@ def _write(
     parts: Iterable[bytes | memoryview],
     mode: int,
     put: Callable[[Path, Path], None],
+    synced: bool = True,
 ) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{next(_numbers)}{TEMPORARY}")
     # O_EXCL: never through a link or into a file that somebody else put there.
@@ -87,7 +91,8 @@ def _write(
         try:
             for part in parts:
                 _write_all(descriptor, memoryview(part).cast("B"))
-            os.fsync(descriptor)
+            if synced:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
         put(temporary, path)
@@ -95,7 +100,8 @@ def _write(
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    sync_directory(path.parent)
+    if synced:
+        sync_directory(path.parent)
 
 
 def _write_all(descriptor: int, data: memoryview) -> None:

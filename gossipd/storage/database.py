@@ -54,17 +54,25 @@ class Database:
         return self._lock
 
     @contextlib.contextmanager
-    def transaction(self, doing: str) -> Iterator[sqlite3.Connection]:
-        """All or nothing, durable at its end. StoreError: "cannot <doing>: ..."."""
+    def transaction(self, doing: str, *, lasting: bool = True) -> Iterator[sqlite3.Connection]:
+        """All or nothing. StoreError: "cannot <doing>: ...".
+
+        Durable at its end if it is `lasting`, else with the next one that is.
+        """
         with self._lock, storing(doing):
-            self._connection.execute("BEGIN IMMEDIATE")
+            if not lasting:  # with a write-ahead log: COMMIT does not wait for the disk
+                self._connection.execute("PRAGMA synchronous = NORMAL")
             try:
+                self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+            finally:
+                if not lasting:
+                    self._connection.execute("PRAGMA synchronous = FULL")
 
     def rows(self, sql: str, *values: Any) -> list[Any]:
         """All rows of a query. Raises StoreError."""

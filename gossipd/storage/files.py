@@ -112,9 +112,9 @@ class Files:
 
     # --- bodies ----------------------------------------------------------------------------------
 
-    def save_body(self, update: bytes, body: bytes) -> None:
+    def save_body(self, update: bytes, body: bytes, *, synced: bool = True) -> None:
         with storing("save an update"):
-            replace(self._bodies / f"{update.hex()}{BODY}", body)
+            replace(self._bodies / f"{update.hex()}{BODY}", body, synced=synced)
 
     def load_body(self, update: bytes, digest: bytes) -> bytes | None:
         """The body with this `body_digest`; None when it is missing or damaged."""

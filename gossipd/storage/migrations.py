@@ -85,4 +85,31 @@ def _begin(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO meta VALUES ('incarnation', ?)", (time.time_ns() // 1_000_000,))
 
 
-MIGRATIONS: tuple[Migration, ...] = (_begin,)
+def _add_clicks(connection: sqlite3.Connection) -> None:
+    for statement in (
+        # In the order of arrival; everybody's, this node's own among them.
+        """
+        CREATE TABLE sheets (
+            number      INTEGER PRIMARY KEY,
+            author      TEXT NOT NULL,
+            incarnation INTEGER NOT NULL,
+            seq         INTEGER NOT NULL,
+            envelope    BLOB NOT NULL,
+            at          REAL NOT NULL,
+            UNIQUE (author, incarnation, seq)
+        )
+        """,
+        # What people have chosen here; it leaves this disk only as a row of a sheet.
+        """
+        CREATE TABLE choices (
+            number INTEGER PRIMARY KEY,
+            query  TEXT NOT NULL,
+            item   BLOB NOT NULL,
+            at     REAL NOT NULL
+        )
+        """,
+    ):
+        connection.execute(statement)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_begin, _add_clicks)

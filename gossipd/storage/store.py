@@ -18,7 +18,7 @@ from typing import Protocol
 import msgspec
 
 from gossipd.errors import ExitCode, OperatorError
-from gossipd.runtime.ports import Pointers, StoredModel, Vector
+from gossipd.runtime.ports import Pointers, SheetKey, StoredModel, StoredSheet, Vector
 from gossipd.storage import files, retention
 from gossipd.storage.database import Database
 from gossipd.storage.errors import storing
@@ -35,6 +35,9 @@ EVIDENCE_PER_PEER = 4
 """Proofs of equivocation kept for one peer; the first ones, one is enough."""
 EVIDENCE_BYTES = 32 * limits.MIB
 """Of all proofs together; above it the oldest go."""
+
+CHOICES = 10_000
+"""What people have chosen here, as far back as that."""
 
 _AGE = "_age"
 """The counter that tells what is older; its name cannot be one of the runtime's."""
@@ -169,11 +172,17 @@ class DiskStore:
 
     # --- updates ---------------------------------------------------------------------------------
 
-    def save_update(self, update: bytes, author: str, envelope: bytes, body: bytes) -> None:
-        """The same update again renews it: its body is written anew, its age is now."""
+    def save_update(
+        self, update: bytes, author: str, envelope: bytes, body: bytes, *, lasting: bool = True
+    ) -> None:
+        """The same update again renews it: its body is written anew, its age is now.
+
+        `lasting` waits until a power cut could not take it. Others' updates need not: what is lost
+        of them is fetched again, and a body that was damaged is found by its digest.
+        """
         self._touch(self._recent_bodies, update, RECENT_BODIES)
-        self._files.save_body(update, body)
-        with self._database.transaction("save an update") as rows:
+        self._files.save_body(update, body, synced=lasting)
+        with self._database.transaction("save an update", lasting=lasting) as rows:
             rows.execute(
                 "INSERT OR REPLACE INTO updates VALUES (?, ?, ?, ?, ?)",
                 (update, author, envelope, body_digest(body), _take(rows, _AGE, 1)),
@@ -265,6 +274,38 @@ class DiskStore:
     def evidence(self) -> Sequence[tuple[str, bytes, bytes]]:
         """(peer, first envelope, second envelope), oldest first."""
         return self._database.rows("SELECT peer, first, second FROM evidence ORDER BY number")
+
+    # --- clicks ----------------------------------------------------------------------------------
+
+    def save_sheets(self, kept: Sequence[StoredSheet], gone: Sequence[SheetKey]) -> None:
+        with self._database.transaction("save clicks") as rows:
+            rows.executemany(
+                "DELETE FROM sheets WHERE author = ? AND incarnation = ? AND seq = ?", gone
+            )
+            rows.executemany(
+                "INSERT OR IGNORE INTO sheets (author, incarnation, seq, envelope, at) "
+                "VALUES (?, ?, ?, ?, ?)",
+                [(*sheet.key, sheet.envelope, sheet.at) for sheet in kept],
+            )
+
+    def sheets(self) -> Sequence[tuple[bytes, float]]:
+        """(envelope, Unix seconds of its arrival), in the order of arrival."""
+        return self._database.rows("SELECT envelope, at FROM sheets ORDER BY number")
+
+    def save_choice(self, query: str, item: bytes, at: float) -> None:
+        """Of more than `CHOICES` the oldest go."""
+        with self._database.transaction("save a choice") as rows:
+            rows.execute(
+                "INSERT INTO choices (query, item, at) VALUES (?, ?, ?)", (query, item, at)
+            )
+            rows.execute(
+                "DELETE FROM choices WHERE number <= (SELECT max(number) FROM choices) - ?",
+                (CHOICES,),
+            )
+
+    def choices(self) -> Sequence[tuple[str, bytes, float]]:
+        """(query, item, Unix seconds), oldest first."""
+        return self._database.rows("SELECT query, item, at FROM choices ORDER BY number")
 
     # --- room ------------------------------------------------------------------------------------
 

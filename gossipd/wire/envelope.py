@@ -134,6 +134,12 @@ def open_sheet(envelope: bytes, swarm: bytes) -> SignedSheet:
     return SignedSheet(author, sheet, envelope)
 
 
+def recall_sheet(envelope: bytes) -> SignedSheet:
+    """One that was opened before it was written down: its signature is not checked again."""
+    parsed = unpack(envelope, _Envelope, longest=limits.SHEET_BYTES)
+    return SignedSheet(peer_id_of(parsed.public_key), unpack(parsed.payload, ClickSheet), envelope)
+
+
 def open_membership(envelope: bytes, swarm: bytes) -> SignedMembership:
     """WireError "forged-membership" when who signed it is not the founder of `swarm`."""
     founder, membership = _open_of_founder(envelope, swarm, Membership)

@@ -10,6 +10,7 @@ _IDENTITY_MULTIHASH_PREFIX = bytes([0x00, 0x24])
 
 DIGEST_BYTES = 32
 AUTHOR_BYTES = 8
+MARK_BYTES = 16
 
 
 def digest(*parts: bytes | memoryview) -> bytes:
@@ -20,6 +21,7 @@ def digest(*parts: bytes | memoryview) -> bytes:
     return state.digest()
 
 
+@lru_cache(maxsize=16384)
 def peer_id_of(public_key: bytes) -> str:
     """The libp2p peer id (base58) of a raw 32-byte Ed25519 public key.
 
@@ -65,3 +67,9 @@ def author_key(peer_id: str, incarnation: int) -> bytes:
     """The lineage's name for (peer, incarnation): BLAKE2b-8. A wiped disk is a new author."""
     name = peer_id.encode() + incarnation.to_bytes(8, "big")
     return hashlib.blake2b(name, digest_size=AUTHOR_BYTES).digest()
+
+
+def record_mark(author: bytes, seq: int) -> int:
+    """What stands for a record when views are compared: BLAKE2b-128 of (author, seq as 8 bytes)."""
+    state = hashlib.blake2b(author + seq.to_bytes(8, "big"), digest_size=MARK_BYTES)
+    return int.from_bytes(state.digest(), "big")

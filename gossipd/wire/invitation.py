@@ -1,7 +1,7 @@
 """An invitation as people hand it on: one line, and a picture of it.
 
     gossipd- <base64 of [version, secret, invitation, addresses]>       into a closed swarm
-    gossipd- <base64 of [version, swarm, task, inviter, addresses]>     to an open one
+    gossipd- <base64 of [version, swarm, task, inviter, addresses, mode]>  to an open one
 
 The secret is the seed of the invitation's key. It never travels: who enters signs its own peer id
 with that key, which the founder's signed invitation names, so what one device shows is of no use
@@ -22,7 +22,7 @@ from gossipd.wire.envelope import open_invitation, swarm_of_invitation
 from gossipd.wire.errors import WireError
 from gossipd.wire.framing import pack, unpack
 from gossipd.wire.identifiers import digest, peer_id_of, public_key_of
-from gossipd.wire.messages import Digest, SignedInvitation
+from gossipd.wire.messages import Digest, Mode, SignedInvitation
 
 PREFIX = "gossipd-"
 SECRET_BYTES = 16
@@ -52,6 +52,7 @@ class _Open(Struct, frozen=True, array_like=True):
     task: Digest
     inviter: Digest
     addresses: _Addresses
+    mode: Mode = "rounds"
 
 
 class _Form(Struct, frozen=True, array_like=True):
@@ -66,6 +67,7 @@ class Line(Struct, frozen=True):
     inviter: str
     """Peer id; of a closed swarm its founder's."""
     addresses: tuple[str, ...]
+    mode: Mode = "rounds"
     invitation: SignedInvitation | None = None
     """None: the swarm is open, and whoever comes is in."""
     secret: bytes = b""
@@ -103,9 +105,11 @@ def closed_line(secret: bytes, envelope: bytes, addresses: Sequence[str]) -> str
     return _text(_Closed(_CLOSED, secret, envelope, tuple(addresses[:ADDRESSES])))
 
 
-def open_line(swarm: bytes, task: bytes, inviter: str, addresses: Sequence[str]) -> str:
+def open_line(
+    swarm: bytes, task: bytes, inviter: str, addresses: Sequence[str], mode: Mode = "rounds"
+) -> str:
     key = public_key_of(inviter)
-    return _text(_Open(_OPEN, swarm, task, key, tuple(addresses[:ADDRESSES])))
+    return _text(_Open(_OPEN, swarm, task, key, tuple(addresses[:ADDRESSES]), mode))
 
 
 def read(text: str) -> Line:
@@ -127,7 +131,8 @@ def read(text: str) -> Line:
     form = unpack(data, _Form).form
     if form == _OPEN:
         said = unpack(data, _Open)
-        return Line(said.swarm, said.task, peer_id_of(said.inviter), said.addresses)
+        inviter = peer_id_of(said.inviter)
+        return Line(said.swarm, said.task, inviter, said.addresses, said.mode)
     if form != _CLOSED:
         raise WireError("version", "a newer gossipd wrote it")
     told = unpack(data, _Closed)
@@ -135,7 +140,8 @@ def read(text: str) -> Line:
     signed = open_invitation(told.invitation, swarm)
     if signed.invitation.key != public_key_of_secret(told.secret):
         raise WireError("malformed", "its secret is not its invitation's")
-    return Line(swarm, signed.invitation.task, signed.founder, told.addresses, signed, told.secret)
+    made = signed.invitation
+    return Line(swarm, made.task, signed.founder, told.addresses, made.mode, signed, told.secret)
 
 
 def _text(said: _Closed | _Open) -> str:

@@ -9,9 +9,17 @@ ones.
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import force_setattr
 
 from gossipd.wire import limits
 from gossipd.wire.clicks import ClickSheet, SheetBytes
+from gossipd.wire.identifiers import author_key, record_mark
+from gossipd.wire.papers import Invitation as Invitation
+from gossipd.wire.papers import Membership as Membership
+from gossipd.wire.papers import Revocation as Revocation
+from gossipd.wire.papers import SignedInvitation as SignedInvitation
+from gossipd.wire.papers import SignedMembership as SignedMembership
+from gossipd.wire.papers import SignedRevocation as SignedRevocation
 
 VERSION = 1
 """Major version of wire and protocol ids; a peer with another one is refused with a reason."""
@@ -146,45 +154,6 @@ class Participation(Struct, frozen=True, kw_only=True):
     """Of the signed payload."""
 
 
-class Membership(Struct, frozen=True, kw_only=True):
-    """A peer belongs to a closed swarm; signed by its founder, a higher serial replaces it."""
-
-    nonce: Digest
-    """With the signing key it makes the swarm's id (`identifiers.closed_swarm`)."""
-    member: PeerId
-    serial: Counter
-    """Orders all that a founder signs: milliseconds since 1970 when it did, and never one twice, so
-    that a founder who lost its books does not begin again below what it has said before."""
-    not_after: Annotated[int, Meta(ge=0, le=limits.COUNTER)] | None = None
-    """Unix seconds; None: until it is revoked."""
-    name: Annotated[str, Meta(max_length=limits.MEMBER_NAME)] = ""
-    """What the founder calls the member; shown to people, never used in a decision."""
-
-
-class Revocation(Struct, frozen=True, kw_only=True):
-    """Every membership of `member` up to `serial` is void, one with a higher serial is good."""
-
-    nonce: Digest
-    member: PeerId
-    serial: Counter
-
-
-class Invitation(Struct, frozen=True, array_like=True):
-    """Who can sign with `key` may become a member; signed by the founder. An array: it has to fit
-    into a line that people paste, and a picture (`invitation`)."""
-
-    nonce: Digest
-    key: Digest
-    """Ed25519, made for this invitation alone."""
-    task: Digest
-    description: Digest | None = None
-    """Of the task's description (BLAKE2b-256), which the founder hands out; None: it has none."""
-    not_after: Annotated[int, Meta(ge=0, le=limits.COUNTER)] | None = None
-    """Unix seconds, by the founder's calendar."""
-    uses: Annotated[int, Meta(ge=1, le=limits.INVITATION_USES)] = 1
-    """How many devices may enter with it."""
-
-
 Document = (
     PeerRecord
     | StepClaim
@@ -221,8 +190,17 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     mode: Mode | UnsetType = UNSET
     """How the sender learns: those who learn otherwise have nothing to say to each other."""
     held: Held | UnsetType = UNSET
+    est: Counter | UnsetType = UNSET
+    """In rounds, as in `Pong`: the highest round that the sender can prove..."""
+    base: Digest | UnsetType = UNSET
+    """... and what it stands on. Who has nothing to learn from either need not ask."""
+    clicks: bool | UnsetType = UNSET
+    """Whether the sender may be asked for clicks."""
     about: Annotated[str, Meta(max_length=limits.ABOUT_TEXT)] | UnsetType = UNSET
     """What the sender learns, for people; where `record` is empty, this is left out too."""
+    time: Counter | UnsetType = UNSET
+    """The sender's calendar, Unix seconds, left out as `about` is: a clock that is wrong is found
+    out among peers. Nothing is decided by it."""
 
 
 class Refused(Message, frozen=True, kw_only=True, tag="refused"):
@@ -258,8 +236,11 @@ class ViewSync(Message, frozen=True, kw_only=True, tag="view_sync"):
     """What a View said in `upto`: the receiver leaves out what it has known since before, and
     `records` and `claims` are only what has become known to the sender since."""
     sum: Annotated[bytes, Meta(min_length=16, max_length=16)] | UnsetType = UNSET
-    """Of all records that the sender knows, in place of `records`: the sum modulo 2^128 of
-    BLAKE2b-128(author, seq as 8 bytes). A receiver with another sum sends none, and no `upto`."""
+    """Of all records that the sender knows, in place of `records`: the sum modulo 2^128 of their
+    marks (`identifiers.record_mark`). A receiver with another sum sends none, and no `upto`."""
+    names: Annotated[bytes, Meta(max_length=8 * limits.AUTHORS)] | UnsetType = UNSET
+    """Of all records that the sender knows, in place of `records`: the last 8 bytes of the mark of
+    each, in any order. What is not among them is sent."""
 
 
 class View(Message, frozen=True, kw_only=True, tag="view"):
@@ -467,26 +448,6 @@ AnyMessage = Request | Response
 # --- documents whose signature has been checked -------------------------------------------------
 
 
-class SignedMembership(Struct, frozen=True):
-    """`founder` is the peer id of the key that signed, which the swarm's id commits to."""
-
-    founder: str
-    membership: Membership
-    envelope: bytes
-
-
-class SignedRevocation(Struct, frozen=True):
-    founder: str
-    revocation: Revocation
-    envelope: bytes
-
-
-class SignedInvitation(Struct, frozen=True):
-    founder: str
-    invitation: Invitation
-    envelope: bytes
-
-
 class SignedRecord(Struct, frozen=True):
     """A record, its author's peer id, and the envelope that anybody may pass on."""
 
@@ -495,6 +456,18 @@ class SignedRecord(Struct, frozen=True):
     envelope: bytes
     membership: SignedMembership | None = None
     """The one in the record: its author's, signed by the swarm's founder."""
+    key: bytes = b""
+    """Of (author, incarnation), as a lineage names it; like `mark` it follows from the rest."""
+    mark: int = 0
+    name: int = 0
+    """The last eight bytes of the mark, as in `ViewSync.names`."""
+
+    def __post_init__(self) -> None:
+        key = author_key(self.author, self.record.incarnation)
+        mark = record_mark(key, self.record.seq)
+        force_setattr(self, "key", key)
+        force_setattr(self, "mark", mark)
+        force_setattr(self, "name", mark & 0xFFFF_FFFF_FFFF_FFFF)
 
 
 class SignedClaim(Struct, frozen=True):

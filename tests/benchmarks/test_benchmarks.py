@@ -25,6 +25,7 @@ COMMANDS = [
     "scale",
     "several",
     "soak",
+    "tables",
     "transport",
     "variance",
     "w1",

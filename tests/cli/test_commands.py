@@ -190,3 +190,20 @@ def test_id_is_known_while_the_daemon_is_stopped(tmp_path: Path) -> None:
 
 def test_id_comes_from_the_daemon_while_it_runs(daemon: ServedOperator, tmp_path: Path) -> None:
     assert gossipd("id", home=tmp_path).out.startswith(f"peer id     {PEER}\n")
+
+
+def test_a_ranking_says_who_and_on_request_why(daemon: ServedOperator, tmp_path: Path) -> None:
+    plain = gossipd("rank", "peers", home=tmp_path).out
+    assert plain.startswith("for 'label/3':")
+    assert OTHER in plain
+    assert PEER not in plain
+    why = gossipd("rank", "models", "--query", "digits", "--explain", home=tmp_path).out
+    assert f"vote of {PEER}: 2 words, 1 choices of 4 in common" in why
+    assert "1.00 x (0.50 + 0.1) x 0.50" in why
+    answer = gossipd("rank", "peers", "--format", "json", home=tmp_path).document["data"]
+    assert answer["items"][0]["parts"][0]["similarity"] == 0.5
+
+
+def test_a_vote_says_that_it_stays_here(daemon: ServedOperator, tmp_path: Path) -> None:
+    said = gossipd("rank", "vote", "abab", "--query", "digits", home=tmp_path).out
+    assert said.strip() == "noted for 'digits', and kept on this device"

@@ -40,6 +40,18 @@ HEAVY = {
         "logs",
         "events",
         "version",
+        "invite --no-qr",
+        "invite --list",
+        "wait",
+        "config get",
+        "config get network.port",
+        "config paths",
+        "config validate",
+        "config reload",
+        "logs --set network=debug",
+        "metrics show",
+        "service show",
+        "completion bash",
     ],
 )
 def test_a_fast_command_loads_nothing_heavy(line: str, tmp_path: Path) -> None:

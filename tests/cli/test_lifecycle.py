@@ -15,6 +15,7 @@ from gossipd_cli import processes
 from gossipd_cli.processes import detach
 from support.command import environment, gossipd
 from support.operator import served
+from support.own_data import idx_images
 
 FAKE = Path(__file__).parent.parent / "support" / "fake_daemon.py"
 
@@ -43,11 +44,7 @@ def fake(tmp_path: Path) -> Iterator[Callable[[str], "subprocess.Popen[str]"]]:
 
 
 def images(folder: Path) -> Path:
-    """A folder of IDX files, as far as its names go."""
-    made = folder / "images"
-    made.mkdir(exist_ok=True)
-    (made / "t10k-images-idx3-ubyte").touch()
-    return made
+    return idx_images(folder / "images")
 
 
 def test_init_makes_a_private_home_with_settings_and_an_identity(tmp_path: Path) -> None:

@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gossipd.config import Paths
 from gossipd.errors import ExitCode
+from gossipd.identity import Identity
+from gossipd.membership import at_rest, swarm_of
+from gossipd.wire.envelope import seal
+from gossipd.wire.identifiers import digest
+from gossipd.wire.invitation import closed_line, public_key_of_secret
+from gossipd.wire.messages import Invitation
 from support.command import Outcome, gossipd
 from support.own_data import flowers, learnt
 
@@ -37,8 +44,8 @@ def test_a_table_becomes_a_closed_swarm_with_a_task_description(tmp_path: Path) 
     assert [c["type"] for c in done["columns"]] == ["number", "category", "number", "target"]
     assert (done["title"], done["model"]) == ("flowers", "5 - 32 - 3 perceptron")
     config = tomllib.loads((home / "config.toml").read_text())
-    assert config["task"] == {"name": "table", "data": str(data)}
-    assert config["learning"]["weight_decay"] == 0.03
+    assert config["task"] == {"name": "described", "data": str(data)}
+    assert list(config) == ["task"]
     assert stat.S_IMODE((home / "task.json").stat().st_mode) == 0o600
     (own,) = gossipd("members", "ls", "--format", "json", home=home).document["data"]
     assert own["founder"]
@@ -240,3 +247,45 @@ def test_a_description_that_was_tampered_with_is_refused(tmp_path: Path) -> None
     assert "parameters" in error(outcome)["message"]
     outcome = gossipd("task", "show", "--format", "json", home=home)
     assert error(outcome)["code"] == "bad-data"
+
+
+def test_who_joins_with_rows_that_do_not_fit_is_in_and_told_which_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    founder, home = founded(tmp_path), tmp_path / "joiner"
+    raw = (founder / "task.json").read_bytes()
+
+    async def entered(paths: Paths, identity: Identity, timeout: float) -> bool:
+        paths.task.write_bytes(raw)
+        return True
+
+    monkeypatch.setattr("gossipd.joining.complete", entered)
+    secret = bytes(16)
+    with at_rest(founder) as books:
+        own = books.founded()
+        made = Invitation(
+            nonce=own.membership.nonce,
+            key=public_key_of_secret(secret),
+            task=bytes(32),
+            description=digest(raw),
+        )
+        sealed = seal(made, swarm_of(own), books.identity.signer())
+    line = closed_line(secret, sealed, ["/ip4/127.0.0.1/tcp/9"])
+
+    mine = flowers(tmp_path / "mine.csv")
+    mine.write_text(mine.read_text() + "1.0,red,200,d\n")
+    outcome = gossipd("join", line, "--data", mine, "--format", "json", home=home)
+    assert "row 92, column 'flower': 'd' is no class" in error(outcome)["message"]
+    assert "then: gossipd start" in error(outcome)["hint"]
+    config = tomllib.loads((home / "config.toml").read_text())
+    assert config["task"] == {"name": "described", "data": str(mine)}
+
+    flowers(mine)
+    again = tmp_path / "again"
+    done = gossipd("join", line, "--data", mine, "--format", "json", home=again)
+    assert [row["type"] for row in done.document["data"]["columns"]][-1] == "target"
+    own_code = tmp_path / "code"
+    task = tmp_path / "none.py:Task"
+    outcome = gossipd("join", line, "--task", task, "--format", "json", home=own_code)
+    assert error(outcome)["code"] == "bad-task"
+    assert not own_code.exists()

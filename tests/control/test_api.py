@@ -66,6 +66,7 @@ def test_the_client_reads_what_the_operator_says(daemon: ServedOperator, client:
     assert status["training"]["loss"] is None  # it was not a number, which JSON does not know
     assert [peer["peer_id"] for peer in client.peers()] == [OTHER]
     assert [model["role"] for model in client.models()] == ["serving"]
+    assert client.rank("models")["items"][0]["author"] == OTHER
     assert client.identity()["peer_id"] == PEER
     assert client.evaluate()["accuracy"] == 0.95
 

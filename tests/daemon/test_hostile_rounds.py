@@ -1,13 +1,15 @@
 """A peer that lies about rounds to a daemon that works in them, through its port."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from gossipd.tensors.codecs import encode
 from gossipd.tensors.layout import content_hash
 from gossipd.wire import limits
 from gossipd.wire.envelope import seal
-from gossipd.wire.framing import encode_message
+from gossipd.wire.framing import decode_request, encode_message
 from gossipd.wire.identifiers import digest
 from gossipd.wire.messages import (
     Aggregated,
@@ -17,6 +19,8 @@ from gossipd.wire.messages import (
     Refused,
     RoundProof,
     Sample,
+    View,
+    ViewSync,
 )
 from gossipd_scenarios.fleet import Member
 from support.hostile import Outsider
@@ -134,3 +138,44 @@ async def test_a_counter_that_forks_is_kept_as_proof_and_its_author_refused(
         answer = await outsider.ask(daemon.peer_id, again)
         assert not isinstance(answer, RoundProof) or answer.state != "accepted"
         await unmoved(daemon)
+
+
+class Boaster(Outsider):
+    """Tells of a crowd, and serves the model that it offers."""
+
+    crowd: tuple[bytes, ...] = ()
+
+    async def _answer(self, peer: str, payload: bytes) -> bytes:
+        if isinstance(decode_request(payload), ViewSync):
+            return encode_message(View(records=self.crowd))
+        return await super()._answer(peer, payload)
+
+
+async def test_who_announces_a_thousand_million_examples_captures_nobody(
+    daemon: Member, name: str
+) -> None:
+    """It weighs no more than others do: what the daemon has learnt is still there when both have
+    become one model. The liar's is worse, but better than a guess, so the gate lets it pass."""
+    await daemon.until(lambda s: bool(s["training"]["steps"] > 500), SECONDS, "something learnt")
+    async with Boaster(name, bytes.fromhex((await daemon.status())["swarm"])) as boaster:
+        boaster.crowd = tuple(Outsider(f"{name} {n}", boaster.swarm).record() for n in range(4))
+        boast = boaster.record(examples=10**9)
+        await boaster.meet(daemon.peer_id, daemon.addresses, record=boast)
+        poor = boaster.learner.train(boaster.genesis, None, 10, 0).vector
+        assert (boaster.learner.test(poor).accuracy or 1.0) < 0.6
+        body = encode("half", poor - boaster.genesis, boaster.layout)
+        await boaster.offer(daemon.peer_id, boaster.update(body, role="base", examples=10**9))
+
+        def merged(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            both = [m for m in models if boaster.me.hex() in m["lineage"]]
+            measured = (m for m in both if m["held_out_accuracy"] is not None)
+            return sorted((m for m in measured if m["author"] == daemon.peer_id), key=_created)
+
+        async with asyncio.timeout(SECONDS):
+            while not (made := merged(await daemon.models())):
+                await daemon.status()
+        assert made[0]["held_out_accuracy"] > 0.8
+
+
+def _created(model: dict[str, Any]) -> float:
+    return float(model["created"])

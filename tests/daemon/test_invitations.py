@@ -11,46 +11,44 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from gossipd.config import paths_of
+from gossipd.config import load, paths_of, values_of
 from gossipd.control.client import Client
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.identity import load_or_create
-from gossipd.invitations import DESCRIPTION_FILE
 from gossipd.joining import addresses_of, complete, parse, pending, remember
+from gossipd.learning.description import FILE
 from gossipd.membership import Books, at_rest
 from gossipd.network.interface import Handlers, NetworkError
 from gossipd.network.libp2p_transport import Libp2pTransport
 from gossipd.wire.envelope import open_membership, seal
 from gossipd.wire.framing import decode_response, encode_message
-from gossipd.wire.identifiers import digest
 from gossipd.wire.invitation import Line, prove, public_key_of_secret
 from gossipd.wire.messages import Enter, Hello, Invitation, Refused, Response, Welcome
-from gossipd_scenarios.fleet import Fleet, Member
+from gossipd_scenarios.fleet import Fleet, Member, Setting
 from support.closed import Founder
+from support.command import Outcome, gossipd
 from support.hostile import Outsider
 from support.keys import key_from
+from support.own_data import flowers
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SECONDS = 30.0
 WALL = 1_700_000_000.0
 ATTEMPTS = 1000
-DESCRIPTION = b'{"what": "the founder has agreed on"}\n'
 
 
-def found(fleet: Fleet, name: str, description: bytes = b"") -> Path:
+def found(fleet: Fleet, name: str) -> Path:
     home = fleet.directory / name
     load_or_create(paths_of(home).identity)
     with at_rest(home) as books:
         books.found(WALL)
-    if description:
-        (home / DESCRIPTION_FILE).write_bytes(description)
     return home
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def founder(fleet: Fleet) -> AsyncIterator[Member]:
-    found(fleet, "host", DESCRIPTION)
+    found(fleet, "host")
     daemon = await fleet.start("host")
     yield daemon
     fleet.check()
@@ -99,12 +97,47 @@ async def test_a_line_makes_a_member_that_learns_with_the_others(
     assert own.membership.name == "station 4"
     assert own.founder == founder.peer_id
     assert pending(home) is None
-    assert (home / DESCRIPTION_FILE).read_bytes() == DESCRIPTION
+    assert not (home / FILE).exists()
     daemon = await fleet.start("joiner", {"network.peers": founder.addresses})
     await daemon.until(lambda s: s["network"]["connected"] == 1, SECONDS, "the founder")
     assert (await daemon.status())["membership"]["state"] == "member"
     (row,) = await asyncio.to_thread(client(founder).invitations)
     assert (row["state"], row["used"]) == ("used-up", [books.identity.peer_id])
+    await daemon.stop()
+
+
+async def test_who_joins_a_swarm_with_data_of_its_own_gets_the_description(fleet: Fleet) -> None:
+    """The founder's table says what is learnt; who joins has other rows, and lacks a class."""
+    table = flowers(fleet.directory / "all.csv")
+    home = fleet.directory / "gardener"
+    founded = gossipd("init", "--data", table, "--target", "flower", home=home)
+    assert founded.code == 0, founded.err
+    keys = ("task.name", "task.data", "learning.weight_decay")
+    settings: dict[str, Setting] = {k: v for k, v in values_of(load(home)).items() if k in keys}
+    daemon = await fleet.start("gardener", settings)
+    made = await asyncio.to_thread(client(daemon).invite, uses=2)
+    joiner = fleet.directory / "neighbour"
+    wrong = fleet.directory / "wrong.csv"
+    wrong.write_text("weight,flower\n1,a\n2,b\n")
+
+    def join(data: Path) -> Outcome:
+        return gossipd("join", made["line"], "--data", data, "--format", "json", home=joiner)
+
+    refused = await asyncio.to_thread(join, wrong)
+    assert refused.document["error"]["code"] == "bad-data"
+    assert (await asyncio.to_thread(client(daemon).invitations))[0]["used"]
+    # It is in; with data that fit the same line completes it, and is not counted twice.
+    rows = flowers(fleet.directory / "some.csv", keep="ab", seed=1)
+    joined = await asyncio.to_thread(join, rows)
+    assert joined.code == 0, joined.out
+    assert (joiner / FILE).read_bytes() == (home / FILE).read_bytes()
+    assert len((await asyncio.to_thread(client(daemon).invitations))[0]["used"]) == 1
+    settings = {k: v for k, v in values_of(load(joiner)).items() if k in keys}
+    assert (settings["task.name"], settings["task.data"]) == ("table", str(rows))
+    other = await fleet.start("neighbour", {**settings, "network.peers": daemon.addresses})
+    await other.until(lambda s: s["network"]["connected"] == 1, SECONDS, "the founder")
+    assert (await other.status())["task"] == (await daemon.status())["task"]
+    await other.stop()
     await daemon.stop()
 
 
@@ -346,4 +379,4 @@ async def test_a_thousand_attempts_of_outsiders_get_nothing_but_a_refusal(
         await device.transport.dial(founder.peer_id, founder.addresses, 10.0)
         answer = await device.ask(founder.peer_id, asks(good, device.id))
         assert isinstance(answer, Welcome)
-        assert digest(answer.description) == good.invitation.invitation.description  # type: ignore[union-attr]
+        assert answer.description == b""

@@ -8,8 +8,10 @@ from typing import Any
 import psutil
 import pytest
 
+from gossipd.errors import ExitCode
 from gossipd_scenarios.errors import FleetError
 from gossipd_scenarios.fleet import Fleet, Member
+from support.command import gossipd_process
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -197,3 +199,20 @@ async def test_daemons_that_learn_in_different_ways_tell_each_other_so(fleet: Fl
     assert "mode gossip meets rounds" in row["last_error"]
     await one.stop()
     await other.stop()
+
+
+async def test_a_home_does_not_take_what_it_has_learnt_into_another_swarm(fleet: Fleet) -> None:
+    daemon = await fleet.start("wanderer", {"swarm.id": "ab" * 32})
+    await trained(daemon, 2)
+    await daemon.stop()
+    before = sorted(path.name for path in (daemon.home / "models").iterdir())
+    outcome = await asyncio.to_thread(
+        gossipd_process,
+        *("start", "--swarm", "cd" * 32, "--no-mdns", "--listen", "127.0.0.1"),
+        *("--format", "json"),
+        home=daemon.home,
+    )
+    assert outcome.code == ExitCode.CONFIG
+    assert outcome.document["error"]["code"] == "another-swarm"
+    assert "move state.db" in outcome.document["error"]["hint"]
+    assert sorted(path.name for path in (daemon.home / "models").iterdir()) == before

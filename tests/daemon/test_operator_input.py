@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from support.own_data import idx_images
+
 
 def gossipd(*arguments: str, home: Path, **environ: str) -> tuple[int, dict[str, Any]]:
     """(exit code, the one JSON document on stdout) of a command."""
@@ -92,8 +94,14 @@ def test_a_data_folder_without_images(home: Path, tmp_path: Path) -> None:
     assert (code, error_of(document)["code"]) == (1, "bad-data")
     assert not home.exists()
 
-    images = folder / "t10k-images-idx3-ubyte"
-    images.touch()
+    images = idx_images(folder) / "t10k-images-idx3-ubyte"
+    whole = images.read_bytes()
+    images.write_bytes(whole[:-1])
+    code, document = gossipd("init", "--data", str(folder), home=home)
+    assert (code, error_of(document)["code"]) == (1, "bad-data")
+    assert str(images) in error_of(document)["message"]
+
+    images.write_bytes(whole)
     assert gossipd("init", "--data", str(folder), home=home)[0] == 0
     images.unlink()
     code, document = gossipd("start", "--no-mdns", "--listen", "127.0.0.1", home=home)

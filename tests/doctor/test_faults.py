@@ -122,6 +122,18 @@ def test_it_finds_a_clock_that_is_behind_by_what_peers_have_trained(home: Path) 
             assert causes(home)["clock"] == "clock-off"
 
 
+@pytest.mark.parametrize("seconds", [-86_400.0, 7200.0])
+def test_it_finds_a_clock_that_differs_from_those_of_peers(home: Path, seconds: float) -> None:
+    with served(home) as daemon:
+        (row,) = daemon.operator.peers()
+        rows = [{**row, "clock": clock} for clock in (seconds, seconds + 5, 0.0, None)]
+        with mock.patch.object(daemon.operator, "peers", return_value=rows):
+            assert causes(home)["clock"] == "clock-off"
+        rows = [{**row, "clock": clock} for clock in (seconds, 1.0, 0.0)]
+        with mock.patch.object(daemon.operator, "peers", return_value=rows):
+            assert "clock" not in causes(home), "one that is wrong among others is not this one"
+
+
 def test_it_finds_that_there_is_no_multicast(home: Path) -> None:
     assert causes(home, Bench(multicast=False)) == {"multicast": "no-multicast"}
 
@@ -184,6 +196,20 @@ def test_it_says_why_a_peer_is_not_connected(
         found = causes(home, Bench(unreachable={"192.0.2.8"}))
     peers = {"tcp", "handshake", "protocol", "swarm", "layout"}
     assert {check: code for check, code in found.items() if check in peers} == expected
+
+
+def test_a_peer_that_is_well_takes_one_line(daemon: ServedOperator, home: Path) -> None:
+    with mock.patch("gossipd.doctor.machine.Machine.connect"):
+        lines = gossipd("doctor", home=home).out.splitlines()
+    (line,) = [line for line in lines if "192.0.2.8" in line]
+    assert line.split() == [
+        "ok",
+        "peer",
+        "connected",
+        "at",
+        "/ip4/192.0.2.8/tcp/4001",
+        "(…XHTZx9Cv)",
+    ]
 
 
 # --- peers, asked by the doctor itself --------------------------------------------------------

@@ -244,5 +244,24 @@ def test_what_cannot_be_learnt_is_said(
     assert hint
 
 
+def test_what_a_description_does_not_take_is_no_traceback(tmp_path: Path) -> None:
+    x = np.array([1e300, -1e300] * 10)
+    values = {"huge": x, "a\nb": x / 1e300, "fine": np.arange(20) ** 2, "y": np.arange(20) % 2}
+    np.savez(tmp_path / "t.npz", allow_pickle=False, **values)
+    _, found = understood(read_table(tmp_path / "t.npz"), target="y")
+    assert [name for name, about in found.items() if about[0] == "ignored"] == ["huge", "a\\nb"]
+    assert "not finite" in found["huge"][2]
+    sheet = read_table(tmp_path / "t.npz")
+    assert "the target" in complaint(understood, sheet, target="huge", kind="regression")[0]
+    with pytest.raises(DataError, match="title"):
+        describe(sheet, Wish("y", "t" * 201))
+    many = {f"c{n}": np.arange(20) ** 2 for n in range(4097)}
+    np.savez(tmp_path / "wide.npz", allow_pickle=False, **many, y=np.arange(20) % 2)
+    assert "columns" in complaint(understood, read_table(tmp_path / "wide.npz"), target="y")[0]
+    words = [f"w{n}" for n in range(5000)]
+    np.savez(tmp_path / "words.npz", x=np.arange(5000) ** 2, y=np.array(words))
+    assert "values" in complaint(understood, read_table(tmp_path / "words.npz"), target="y")[0]
+
+
 def test_too_few_rows_are_no_data(tmp_path: Path) -> None:
     assert "has 5 rows" in complaint(understood, patients(tmp_path, *ROWS[:5]))[0]

@@ -4,12 +4,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from gossipd.protocol import peers
 from gossipd.protocol.events import (
     Answer,
     Answered,
     Ask,
+    ClockRead,
     Connected,
     Dial,
     Disconnect,
@@ -249,3 +251,24 @@ def test_who_is_held_off_is_not_greeted(solo: Solo) -> None:
 def test_a_request_of_a_stranger_is_refused_too(solo: Solo) -> None:
     out = solo.feed(Requested("never seen", 1, Ping()))
     assert isinstance(one(out, Answer).message, Refused)
+
+
+def test_calendars_are_compared_when_peers_greet(solo: Solo) -> None:
+    solo.feed(ClockRead(1_000_000.0))
+    ann = solo.puppet("ann")
+    solo.feed(Connected(ann.id, NOWHERE, False))
+    hello, documents = solo.hello_of(ann, time=1_003_600)
+    answer = one(solo.ask(ann, hello, *documents), Answer).message
+    assert isinstance(answer, Hello)
+    assert answer.time == 1_000_000
+    assert solo.node.peers.table[ann.id].clock == 3600.0
+
+
+def test_who_has_not_read_its_calendar_says_nothing_of_it(solo: Solo) -> None:
+    ann = solo.puppet("ann")
+    solo.feed(Connected(ann.id, NOWHERE, False))
+    hello, documents = solo.hello_of(ann, time=5)
+    answer = one(solo.ask(ann, hello, *documents), Answer).message
+    assert isinstance(answer, Hello)
+    assert answer.time is UNSET
+    assert solo.node.peers.table[ann.id].clock is None

@@ -9,8 +9,9 @@ from msgspec import UNSET
 
 from gossipd.protocol.view import CLAIMS_BYTES, RECORDS_BYTES, Mark, SwarmView
 from gossipd.wire import limits
-from gossipd.wire.framing import encode_message
-from gossipd.wire.identifiers import author_key
+from gossipd.wire.errors import WireError
+from gossipd.wire.framing import decode_request, encode_message, pack
+from gossipd.wire.identifiers import author_key, record_mark
 from gossipd.wire.messages import (
     Offer,
     PeerRecord,
@@ -261,6 +262,27 @@ def test_an_answer_holds_what_the_asker_does_not_know() -> None:
     answer = view.answer(asker.question())
     assert answer.records == (record("bob", 3).envelope,)
     assert answer.claims == (claim("ann", 9).envelope,)
+
+
+def test_a_first_question_names_every_record_in_eight_bytes() -> None:
+    asker = merged(record("ann", 3), record("bob", 2))
+    question = asker.question()
+    assert question.names == b"".join(
+        record_mark(key(peer), seq).to_bytes(16, "big")[8:]
+        for peer, seq in (("ann", 3), ("bob", 2))
+    )
+    assert merged(record("ann", 3), record("bob", 2)).answer(question).records == ()
+
+
+def test_names_of_another_length_are_refused() -> None:
+    """Seven bytes are no name; whoever says so knows nothing more of what is left out."""
+    question = pack(merged(record("ann")).question())
+    assert isinstance(decode_request(question), ViewSync)
+    with pytest.raises(WireError, match="malformed"):
+        decode_request(pack(ViewSync(names=bytes(8 * limits.AUTHORS + 1))))
+    assert merged(record("ann")).answer(ViewSync(names=bytes(15))).records == (
+        record("ann").envelope,
+    )
 
 
 def test_an_answer_is_bounded_by_the_authors_asked_for() -> None:

@@ -246,7 +246,7 @@ def test_two_rounds_after_they_met_people_of_both_islands_predict_with_all_class
     shipped = options(Config(mode="rounds")).rounds
     assert shipped is not None
     settings = options(rounds=replace(shipped, round_seconds=1.0, local_steps=13))
-    with Simulation(5) as sim:
+    with Simulation(3) as sim:
         islands = {"l": tuple(range(5)), "r": tuple(range(5, 10))}
         for letter, classes in islands.items():
             names = [f"{letter}{i}" for i in range(3)]

@@ -342,7 +342,7 @@ def test_islands_that_meet_agree_on_the_round_and_lose_nothing() -> None:
 
 
 def test_an_islands_base_enters_a_round_once_with_its_serving_model() -> None:
-    world = RoundWorld(4)
+    world = RoundWorld(2)
     members = world.swarm(10)
     go_on(world, members, 5, 20.0)
     left, right = members[:5], members[5:]

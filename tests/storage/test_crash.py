@@ -59,3 +59,7 @@ def test_content_is_on_the_disk_before_its_name_and_the_name_before_we_go_on(
 
     assert calls == ["sync content", "name", "sync directory"]
     assert (tmp_path / "file").read_bytes() == b"content"
+
+    calls.clear()
+    atomic.replace(tmp_path / "other", b"what can be fetched again", synced=False)
+    assert calls == ["name"]

@@ -25,8 +25,8 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def golden(home: Path) -> Path:
-    """A state directory of version 1, as it was left by the gossipd of that time."""
-    shutil.copytree(GOLDEN / "state-v1", home)
+    """A state directory of this version, as it was left on somebody's disk."""
+    shutil.copytree(GOLDEN / f"state-v{len(MIGRATIONS)}", home)
     return home
 
 
@@ -54,14 +54,19 @@ def test_a_state_of_every_version_is_among_the_golden_ones() -> None:
     ]
 
 
-def test_a_state_of_version_1_is_understood(golden: Path) -> None:
-    store = open_store(golden)
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS) + 1))
+def test_a_state_of_every_version_is_understood(version: int, home: Path) -> None:
+    shutil.copytree(GOLDEN / f"state-v{version}", home)
+    store = open_store(home)
     assert head_of(store) == golden_state.LAST
     assert store.incarnation() == golden_state.INCARNATION
     assert store.reserve("seq", 1)[0] == golden_state.RESERVED
     assert list(store.peers()) == [golden_state.PEER]
     assert store.state() == golden_state.STATE
     assert list(store.evidence()) == [golden_state.EVIDENCE]
+    sheets = [(golden_state.SHEET.envelope, golden_state.SHEET.at)] if version > 1 else []
+    assert list(store.sheets()) == sheets
+    assert list(store.choices()) == ([golden_state.CHOICE] if version > 1 else [])
     step(store, golden_state.LAST + 1)
     assert head_of(store) == golden_state.LAST + 1
 
@@ -152,3 +157,22 @@ def test_a_state_that_cannot_be_written_is_said_so(home: Path) -> None:
     with pytest.raises(OperatorError) as refused:
         open_store(home)
     assert refused.value.code == "state-unavailable"
+
+
+def test_what_need_not_last_leaves_the_next_transaction_as_durable_as_ever(home: Path) -> None:
+    home.mkdir()
+    database = Database(home / "state.db")
+
+    def waits() -> int:
+        mode: int = database.row("PRAGMA synchronous")[0]
+        return mode
+
+    full = waits()
+    with database.transaction("test", lasting=False) as rows:
+        rows.execute("INSERT INTO peers VALUES ('ann', x'90', NULL, 1)")
+        assert rows.execute("PRAGMA synchronous").fetchone()[0] < full
+    assert waits() == full
+    with pytest.raises(ZeroDivisionError), database.transaction("test", lasting=False):
+        raise ZeroDivisionError
+    assert waits() == full
+    database.close()

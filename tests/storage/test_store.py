@@ -1,5 +1,6 @@
 """What a daemon has stored it finds again, and nothing else."""
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -152,6 +153,25 @@ def test_the_same_update_again_changes_nothing(home: Path) -> None:
     for _ in range(2):
         store.save_update(update_of(1), "author", envelope_of(1), body_of(1))
     assert store.load_body(update_of(1)) == body_of(1)
+
+
+def test_others_updates_wait_for_no_disk_and_own_ones_do(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(home)
+    synced: list[int] = []
+    sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(descriptor)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    store.save_update(update_of(1), "author", envelope_of(1), body_of(1), lasting=False)
+    assert not synced
+    assert store.load_body(update_of(1)) == body_of(1)
+    store.save_update(update_of(2), "me", envelope_of(2), body_of(2))
+    assert len(synced) == 2
 
 
 # --- peers ---------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Makes and knows the state directories under tests/golden.
 
-    cd tests && python -m support.golden_state golden/state-v1
+    cd tests && python -m support.golden_state golden/state-v2
 
 Run it once for every new state version, before the next migration is added; never again for an old
 one: what lies there is what an older gossipd left on somebody's disk.
@@ -11,6 +11,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from gossipd.runtime.ports import SheetKey, StoredSheet
 from support.disk import open_store, places, step
 
 INCARNATION = 1_700_000_000_123
@@ -19,6 +20,8 @@ RESERVED = 4097
 PEER = ("peer", ("/ip4/192.0.2.7/tcp/4001",), b"a signed record")
 STATE = b"what the core knows"
 EVIDENCE = ("liar", b"yes", b"no")
+SHEET = StoredSheet(SheetKey("peer", 5, 1), b"a signed sheet", 1_700_000_000.5)
+CHOICE = ("label/3", bytes(8), 1_700_000_001.5)
 
 
 def make(home: Path) -> None:
@@ -29,6 +32,8 @@ def make(home: Path) -> None:
     store.save_peers([PEER])
     store.save_state(STATE)
     store.append_evidence(*EVIDENCE)
+    store.save_sheets([SHEET], [])
+    store.save_choice(*CHOICE)
     store.close()
     with closing(sqlite3.connect(places(home).database)) as database:
         database.execute("UPDATE meta SET value = ? WHERE name = 'incarnation'", (INCARNATION,))

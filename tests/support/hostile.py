@@ -19,11 +19,14 @@ from gossipd.network.libp2p_transport import Libp2pTransport
 from gossipd.runtime.outbound import chunk_hashes
 from gossipd.tensors.codecs import encode
 from gossipd.tensors.layout import content_hash
+from gossipd.wire.clicks import Click, ClickSheet
 from gossipd.wire.envelope import Signer, open_manifest, seal
 from gossipd.wire.framing import decode_request, decode_response, encode_message
 from gossipd.wire.identifiers import author_key, digest
 from gossipd.wire.messages import (
     GENESIS,
+    ClickPull,
+    ClickSheets,
     Have,
     Hello,
     Manifest,
@@ -64,6 +67,10 @@ class Outsider:
         """Set once a connection has ended."""
         self.serve_blob: Callable[[str, bytes], Awaitable[bytes | None]] = self._blob
         self._seq = 0
+        self.show_clicks: Callable[[ClickPull], bytes] = lambda pull: encode_message(
+            ClickSheets(upto=pull.since)
+        )
+        """What it answers when it is asked for clicks; it is only if its Hello says that it may."""
         self.transport = Libp2pTransport(
             self.seed,
             "127.0.0.1",
@@ -103,6 +110,8 @@ class Outsider:
             return encode_message(Want())
         if isinstance(message, Have):
             return encode_message(Offer())
+        if isinstance(message, ClickPull):
+            return self.show_clicks(message)
         return encode_message(View())
 
     async def _blob(self, peer: str, key: bytes) -> bytes | None:
@@ -137,6 +146,17 @@ class Outsider:
         }
         return Hello(**{**honest, **fields})
 
+    def shows(self, *sheets: bytes, more: bool = False) -> list[ClickPull]:
+        """Answer every pull with these sheets; the pulls as they come."""
+        pulls: list[ClickPull] = []
+
+        def answer(pull: ClickPull) -> bytes:
+            pulls.append(pull)
+            return encode_message(ClickSheets(sheets=sheets, upto=pull.since + 1, more=more))
+
+        self.show_clicks = answer
+        return pulls
+
     # --- documents -------------------------------------------------------------------------------
 
     def seq(self) -> int:
@@ -155,6 +175,12 @@ class Outsider:
 
     def claim(self, steps: int) -> bytes:
         return seal(StepClaim(incarnation=self.incarnation, steps=steps), self.swarm, self.signer)
+
+    def sheet(self, seq: int, *items: bytes, signer: Signer | None = None) -> bytes:
+        """A signed sheet of clicks for these items, all under one query."""
+        clicks = tuple(Click("label/1", item) for item in items)
+        made = ClickSheet(incarnation=self.incarnation, seq=seq, clicks=clicks)
+        return seal(made, self.swarm, signer or self.signer)
 
     def body(self, offset: float = 0.01) -> bytes:
         """An honest body: a small step away from the initial model."""

@@ -117,6 +117,31 @@ class FakeOperator:
             "health": self.health(),
         }
 
+    def rank(self, kind: str, query: str, limit: int) -> dict[str, Any]:
+        vote = {
+            "peer_id": PEER,
+            "similarity": 0.5,
+            "terms": 2,
+            "items": 1,
+            "union": 4,
+            "unlike": 0.1,
+            "value": 1.0,
+            "scale": 0.5,
+            "score": 0.3,
+        }
+        item = {"score": 0.3, "matches": True, "voters": 1, "parts": [vote]}
+        if kind == "peers":
+            return {
+                "query": query or "label/3",
+                "kind": kind,
+                "items": [{"peer_id": OTHER, **item}],
+            }
+        model = {"model": "ab" * 32, "author": OTHER, "role": "serving", "tags": ["digits"]}
+        return {"query": query or "label/3", "kind": kind, "items": [{**model, **item}]}
+
+    def choose(self, model: str, query: str) -> dict[str, Any]:
+        return {"query": query, "model": model, "shared": False}
+
     def inside(self) -> dict[str, Any]:
         return {
             "threads": 3,
@@ -139,6 +164,7 @@ class FakeOperator:
                 "examples": 100,
                 "next_dial_in": None,
                 "failures": 0,
+                "clock": 0.4,
                 "last_error": "",
                 "refused": {"bad-signature": 2},
             }

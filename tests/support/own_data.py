@@ -1,5 +1,6 @@
-"""Tables of flowers, and state directories that have learnt from them without a daemon."""
+"""Own data for tests: tables of flowers, small images; and homes that learnt without a daemon."""
 
+import struct
 from contextlib import closing
 from pathlib import Path
 
@@ -37,3 +38,17 @@ def learnt(home: Path, steps: int = 300) -> bytes:
             Pointers(model, model, model, False), [StoredModel(model, "serving", {}, None, 1.0)]
         )
     return model
+
+
+def idx_images(folder: Path, count: int = 20) -> Path:
+    """A folder of IDX files: a few images of 2 x 2 pixels."""
+    folder.mkdir(exist_ok=True)
+    pixels = np.arange(count * 4, dtype=np.uint8).tobytes()
+    labels = (np.arange(count) % 10).astype(np.uint8).tobytes()
+    head = bytes([0, 0, 8])
+    images = head + b"\x03" + struct.pack(">3I", count, 2, 2) + pixels
+    (folder / "t10k-images-idx3-ubyte").write_bytes(images)
+    (folder / "t10k-labels-idx1-ubyte").write_bytes(
+        head + b"\x01" + struct.pack(">I", count) + labels
+    )
+    return folder

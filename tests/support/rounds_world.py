@@ -11,9 +11,10 @@ from typing import Any
 
 from gossipd.protocol import events, round_events
 from gossipd.protocol.lineage import Lineage
-from gossipd.protocol.node import Node, Setup
+from gossipd.protocol.node import Node
 from gossipd.protocol.round_settings import RoundSettings
 from gossipd.protocol.rounds import Rounds
+from gossipd.protocol.setup import Setup
 from gossipd.wire.framing import encode_message
 from gossipd.wire.identifiers import digest
 from gossipd.wire.messages import Update

@@ -22,7 +22,8 @@ from gossipd.protocol.exchange import Terms
 from gossipd.protocol.gossip import Settings
 from gossipd.protocol.greeting import Swarm
 from gossipd.protocol.lineage import Lineage, Relation, compare
-from gossipd.protocol.node import Node, Setup
+from gossipd.protocol.node import Node
+from gossipd.protocol.setup import Setup
 from gossipd.runtime.documents import Documents
 from gossipd.runtime.opened import Opened
 from gossipd.wire import limits
@@ -86,6 +87,7 @@ class Member:
         class_counts: tuple[int, ...] | None = (50, 50),
         max_connections: int = 64,
         membership: bytes = b"",
+        click_seconds: float | None = None,
     ) -> None:
         self.world = world
         self.name = name
@@ -123,6 +125,7 @@ class Member:
                 anti_entropy_seconds=ANTI_ENTROPY_SECONDS,
                 max_connections=max_connections,
                 membership=self.documents.open_membership(membership) if membership else None,
+                click_seconds=click_seconds,
             ),
             Random(f"{world.seed}/{name}"),
         )

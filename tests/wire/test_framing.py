@@ -106,8 +106,8 @@ def test_a_message_above_the_limit_is_never_made() -> None:
         b"\xc6\xff\xff\xff\xff",
         b"\xdb\xff\xff\xff\xff",
         b"\xc9\xff\xff\xff\xff\x01",
-        b"\xdc" + (limits.NESTING_ITEMS + 1).to_bytes(2, "big"),
-        b"\xde" + (limits.NESTING_ENTRIES + 1).to_bytes(2, "big"),
+        b"\xdc" + (limits.TENSORS + 1).to_bytes(2, "big"),
+        b"\xde" + (limits.AUTHORS + 1).to_bytes(2, "big"),
         b"\xc6" + (limits.ENVELOPE_BYTES + 1).to_bytes(4, "big"),
         b"\xdb" + (limits.TEXT_BYTES + 1).to_bytes(4, "big"),
     ],
@@ -124,7 +124,7 @@ def test_what_is_announced_above_the_limits_is_refused(header: bytes) -> None:
 def test_announcing_much_takes_little_memory(header: bytes) -> None:
     """As many items as may be announced, inside each other, in five bytes per level."""
     is_map = header == b"\xdf"
-    most = limits.NESTING_ENTRIES if is_map else limits.NESTING_ITEMS
+    most = limits.AUTHORS if is_map else limits.TENSORS
     bomb = (header + most.to_bytes(4, "big") + b"\xa1x" * is_map) * 2000
     tracemalloc.start()
     try:
@@ -191,8 +191,11 @@ def test_keys_are_text_or_bytes(key: bytes) -> None:
     ],
     ids=["fixext1", "fixext16", "empty", "ext8", "timestamp", "no-timestamp", "timestamp96"],
 )
-def test_extension_types_are_refused_even_where_they_would_be_ignored(extension: bytes) -> None:
-    assert refusal(b"\x82\xa1t\xa4ping\xa1x" + extension) == "malformed"
+def test_nothing_is_made_of_extension_types(extension: bytes) -> None:
+    """Refused in every field that is known; skipped unread, as anything, in one that is not."""
+    assert refusal(b"\x82\xa1t\xa4ping\xa3est" + extension) == "malformed"
+    assert refusal(b"\x82\xa1t\xa9view_sync\xa3sum" + extension) == "malformed"
+    assert decode_request(b"\x82\xa1t\xa4ping\xa1x" + extension) == Ping()
 
 
 # --- types and bounds of fields ------------------------------------------------------------------

@@ -70,7 +70,7 @@ def _findings(
     from gossipd.doctor.findings import skipped
 
     foreign = [m for m in models if status and m["author"] not in (None, status["peer_id"])]
-    found = list(local.examine(paths, machine, status, foreign))
+    found = list(local.examine(paths, machine, status, foreign, peers))
     yield from found
     if status is not None:
         yield from known.examine(peers, machine)

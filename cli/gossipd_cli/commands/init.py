@@ -157,8 +157,8 @@ def init(
             task_file=task_file,
         )
         plan = plan_for(data, wishes)
-    done = _made(paths, plan, swarm, found=closed or (plan is not None and not joining))
-    emit(output_format, done, _text)
+    done = make_home(paths, plan, swarm, found=closed or (plan is not None and not joining))
+    emit(output_format, done, understood)
     if plan is not None and plan.description is not None and plan.founds:
         say(f"whoever joins needs the task description: {paths.task}")
 
@@ -170,10 +170,12 @@ def initialise(paths: Paths, data: Path | None, swarm: str | None) -> dict[str, 
         from gossipd.founding import Wishes, plan_for
 
         plan = plan_for(data, Wishes())
-    return _made(paths, plan, swarm, found=plan is not None)
+    return make_home(paths, plan, swarm, found=plan is not None)
 
 
-def _made(paths: Paths, plan: "Plan | None", swarm: str | None, *, found: bool) -> dict[str, Any]:
+def make_home(
+    paths: Paths, plan: "Plan | None", swarm: str | None, *, found: bool
+) -> dict[str, Any]:
     """Write all of it, or nothing."""
     values = dict(plan.settings) if plan else {}
     if swarm:
@@ -204,8 +206,8 @@ def _made(paths: Paths, plan: "Plan | None", swarm: str | None, *, found: bool) 
     if plan is not None and plan.description is not None:
         from gossipd.founding import about
 
-        done |= about(plan.description) | {"columns": list(plan.findings)}
-    return done
+        done |= about(plan.description)
+    return done | ({"columns": list(plan.findings)} if plan is not None else {})
 
 
 def _identity(paths: Paths) -> str:
@@ -236,7 +238,7 @@ def _units(text: str) -> tuple[int, ...]:
     return tuple(map(int, _listed(text)))
 
 
-def _text(data: dict[str, Any]) -> str:
+def understood(data: dict[str, Any]) -> str:
     """How each column was understood, then what was made."""
     fields = render.fields({name: value for name, value in data.items() if name != "columns"})
     columns = printable(data.get("columns", []))

@@ -4,13 +4,14 @@ import re
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gossipd.config import Paths, home_directory, paths_of, write_initial
 from gossipd.errors import ExitCode, OperatorError
 from gossipd_cli import render
+from gossipd_cli.commands import init
 from gossipd_cli.options import FormatOption, HomeOption, client, example
 from gossipd_cli.output import Format, emit, say
 
@@ -19,6 +20,9 @@ INVITE_DAYS = 7.0
 """A guess: a week to get round to it. Also the library's default."""
 _UNITS = {"m": 1 / 1440, "h": 1 / 24, "d": 1.0}
 """Days in each."""
+
+if TYPE_CHECKING:
+    from gossipd.joining import Line
 
 app = typer.Typer()
 
@@ -75,7 +79,7 @@ def invite(
     "join",
     epilog=example(
         "gossipd join gossipd-lQHEEK...",
-        "gossipd join gossipd-lQHEEK... --data ~/xrays",
+        "gossipd join gossipd-lQHEEK... --data mine.csv",
         "gossipd start --detach",
     ),
 )
@@ -87,14 +91,18 @@ def join(
         Path | None,
         typer.Option(
             "--data",
-            metavar="DIR",
-            help="Directory of IDX files to train on. Default: the built-in digits.",
+            metavar="PATH",
+            help="What to train on: a table or a folder. Without it, a swarm with data of its own "
+            "gains a device that carries and uses what others learn.",
             exists=True,
-            file_okay=False,
             resolve_path=True,
             show_default=False,
         ),
     ] = None,
+    task: Annotated[
+        str,
+        typer.Option(metavar="FILE.py:CLASS", help="The swarm's task, if it is code of its own."),
+    ] = "",
     timeout: Annotated[
         float, typer.Option(min=1.0, max=3600.0, help="Seconds to try to reach the inviter.")
     ] = JOIN_SECONDS,
@@ -102,17 +110,17 @@ def join(
     output_format: FormatOption = Format.text,
 ) -> None:
     """Make a state directory that belongs to the inviter's swarm. Then: gossipd start."""
-    from gossipd.joining import parse
+    from gossipd.joining import describes, parse
 
     text = sys.stdin.read(8192) if line == "-" else line
     told = parse(text)
     paths = paths_of(home_directory(home))
-    values: dict[str, Any] = {} if data is None else {"task.name": "idx", "task.data": str(data)}
-    is_new = _prepare(paths, text, values)
+    is_new = _prepare(paths, text, _settings(told, data, task))
     try:
         peer_id = _complete(paths, timeout)
     except OperatorError as error:
-        if is_new and error.exit_code != ExitCode.TEMPORARY:
+        entered = paths.members.exists()  # then the line is used up, and only the data are wrong
+        if is_new and not entered and error.exit_code != ExitCode.TEMPORARY:
             _undo(paths)
         raise
     done = {
@@ -122,7 +130,9 @@ def join(
         "closed": told.invitation is not None,
         "inviter": told.inviter,
     }
-    emit(output_format, done, render.fields)
+    if data is not None and describes(told):
+        done["columns"] = _findings(paths, data)
+    emit(output_format, done, init.understood)
     say("joined; `gossipd start` begins to learn with the others")
 
 
@@ -151,15 +161,48 @@ def _days(text: str) -> float | None:
     return float(found[1]) * _UNITS[found[2]]
 
 
+def _settings(told: "Line", data: Path | None, task: str) -> dict[str, Any]:
+    """What the new home is told. What a task's description makes of `data` is found out once it is
+    here; without one it is code, or IDX files, or the built-in task."""
+    from gossipd.joining import describes
+
+    described = describes(told)
+    values: dict[str, Any] = {} if told.mode == "rounds" else {"mode": told.mode}
+    if task:
+        from gossipd.founding import plan_for_code
+
+        return values | plan_for_code(task, data).settings
+    if described or data is None:
+        return values | ({} if data is None else {"task.data": str(data)})
+    if not data.is_dir():
+        raise OperatorError(
+            "no-description",
+            f"the inviter's swarm does not learn from tables, as {data.name} is one",
+            "ask the inviter what its task is; a folder of IDX files, or --task FILE.py:CLASS",
+            ExitCode.USAGE,
+        )
+    return values | {"task.name": "idx", "task.data": str(data)}
+
+
+def _findings(paths: Paths, data: Path) -> list[dict[str, Any]]:
+    """What the description that came has made of each column, or of the images."""
+    from gossipd.founding import Wishes, plan_for
+
+    return list(plan_for(data, Wishes(task_file=paths.task)).findings)
+
+
 def _prepare(paths: Paths, text: str, values: dict[str, Any]) -> bool:
     """Make the home, or find the one that was made for this line before; whether it is new."""
+    from gossipd.configfile import change
     from gossipd.identity import load_or_create
     from gossipd.joining import addresses_of, parse, pending, remember
 
     told = parse(text)
     waiting = pending(paths.home)
     if waiting is not None and parse(waiting) == told:
-        return False  # the inviter could not be reached the last time
+        for key, value in values.items():  # the last time the inviter was away, or data did not fit
+            change(paths, key, str(value))
+        return False
     if told.addresses:
         values |= {"network.peers": list(addresses_of(told))}
     if told.invitation is None:

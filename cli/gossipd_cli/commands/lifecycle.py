@@ -13,6 +13,7 @@ from gossipd import __version__
 from gossipd.config import Config, Paths, home_directory, load, paths_of
 from gossipd.control.client import Client
 from gossipd.errors import ExitCode, OperatorError
+from gossipd_cli import render
 from gossipd_cli.commands.init import FolderOption, SwarmOption, initialise
 from gossipd_cli.options import FormatOption, HomeOption, client, example
 from gossipd_cli.output import Format, emit, emit_error, say
@@ -226,7 +227,7 @@ def _announce(
     say(f"peer     {peer_id}")
     for address in addresses:
         say(f"address  {address}")
-    say(f"join     {join}")
+    say(f"join     {join or render.HOW_TO_JOIN}")
     if output_format is Format.json:
         data = {"pid": pid or os.getpid(), "peer_id": peer_id, "addresses": addresses, "join": join}
         emit(output_format, data, str)

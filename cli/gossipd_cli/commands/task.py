@@ -37,4 +37,8 @@ def show(home: HomeOption = None, output_format: FormatOption = Format.text) -> 
 
 
 def _checked(data: dict[str, Any]) -> str:
-    return render.fields(data) + "\n\nit can be learnt: gossipd init --task FILE.py:CLASS"
+    shown = {name: value for name, value in data.items() if name != "metrics"}
+    return (
+        render.fields(shown | data["metrics"])
+        + "\n\nit can be learnt: gossipd init --task FILE.py:CLASS"
+    )

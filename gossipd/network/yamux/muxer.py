@@ -116,6 +116,12 @@ class Muxer(IMuxedConn):
         """Queue a frame of a stream. MuxedStreamReset when the connection has ended."""
         await self._outbox.put(encode(kind, flags, number, length, body))
 
+    def send_at_once(
+        self, kind: Kind, flags: int, number: int, length: int, body: bytes | memoryview
+    ) -> bool:
+        """As `send`, if the frame need not wait; else False."""
+        return self._outbox.put_at_once(encode(kind, flags, number, length, body))
+
     def return_window(self, number: int, increment: int) -> None:
         """Let the peer send more on a stream."""
         self._outbox.put_nowait(encode(Kind.WINDOW_UPDATE, 0, number, increment))

@@ -29,14 +29,25 @@ class Outbox:
 
     async def put(self, frame: bytes) -> None:
         """Queue a frame of a stream. MuxedStreamReset when the connection has ended."""
-        try:
-            self._room.acquire_nowait()  # a way through the scheduler costs more than a frame
-        except trio.WouldBlock:
-            await self._room.acquire()
+        if self.put_at_once(frame):
+            return
+        await self._room.acquire()
         if self._closed:
             self._room.release()  # for the next one who waits
             raise MuxedStreamReset("the connection has ended")
         self._append(frame, _OF_STREAM)
+
+    def put_at_once(self, frame: bytes) -> bool:
+        """As `put` if there is room, and without a way through the scheduler, which would cost more
+        than a small frame; else False."""
+        if self._closed:
+            return False
+        try:
+            self._room.acquire_nowait()
+        except trio.WouldBlock:
+            return False
+        self._append(frame, _OF_STREAM)
+        return True
 
     def put_nowait(self, frame: bytes) -> None:
         """Queue a frame of which there can be only a few."""

@@ -72,6 +72,20 @@ class MuxedStream(IMuxedStream):
                 raise
             sent += len(piece)
 
+    def write_at_once(self, data: bytes | memoryview) -> bool:
+        """One frame, if the peer's window and the outbox have room for it now; else nothing."""
+        if self.reset_seen or self.end_sent or len(data) > min(self.send_window, FRAME_BYTES):
+            return False
+        if not self.muxed_conn.send_at_once(Kind.DATA, 0, self.number, len(data), data):
+            return False
+        self.send_window -= len(data)
+        return True
+
+    @property
+    def readable(self) -> bool:
+        """Whether `read` need not wait."""
+        return bool(self._received)
+
     async def close(self) -> None:
         """Write no more; the peer still may."""
         if not self.end_sent and not self.reset_seen:

@@ -14,6 +14,7 @@ The oldest sheets go first, each author's own share first, so that nobody can cr
 """
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -62,7 +63,8 @@ class ClickLog:
         self._authors: dict[str, _Author] = {}
         self._sheets: dict[int, Held] = {}
         """In the order of arrival."""
-        self._arrivals = 0
+        self.arrivals = 0
+        """Sheets that have been taken so far: the number of the last one."""
         self._changes: Changes[str] = Changes()
         self._heard: dict[str, int] = {}
         """How far each peer has told its log."""
@@ -103,8 +105,8 @@ class ClickLog:
         return "new"
 
     def _keep(self, signed: SignedSheet, author: _Author, at: float) -> None:
-        self._arrivals += 1
-        held = Held(self._arrivals, signed, at)
+        self.arrivals += 1
+        held = Held(self.arrivals, signed, at)
         self._sheets[held.number] = held
         author.sheets.append(held)
         author.seq = signed.sheet.seq
@@ -143,6 +145,13 @@ class ClickLog:
         if len(self._authors) >= limits.AUTHORS:
             self._authors = {name: one for name, one in self._authors.items() if one.sheets}
 
+    def sheets_of(self, author: str) -> int:
+        known = self._authors.get(author)
+        return len(known.sheets) if known is not None else 0
+
+    def authors(self) -> list[str]:
+        return list(self._authors)
+
     def fork_of(self, signed: SignedSheet) -> SignedSheet | None:
         """The sheet that is held of the same author and number."""
         author = self._authors.get(signed.author)
@@ -150,6 +159,11 @@ class ClickLog:
             if held.signed.sheet.seq == signed.sheet.seq:
                 return held.signed
         return None
+
+    def since(self, number: int) -> list[Held]:
+        """What has come after that one, in the order of arrival."""
+        numbers = range(number + 1, self.arrivals + 1)
+        return [self._sheets[one] for one in numbers if one in self._sheets]
 
     # --- pulling ---------------------------------------------------------------------------------
 
@@ -179,25 +193,26 @@ class ClickLog:
         self._told.pop(peer, None)
 
     def answer(self, pull: ClickPull, room: int = limits.SHEETS_BYTES_PER_MESSAGE) -> ClickSheets:
-        """What is held here and not there; at most `room` bytes of sheets, or one."""
+        """What is held here and not there: at most `room` bytes of sheets, or one. All of it to who
+        counts beyond what there is, as after a restart here."""
+        since = 0 if pull.since > self.arrivals else pull.since
         sheets: list[bytes] = []
-        upto = self._arrivals
-        for number in range(self._after(pull.since), self._arrivals + 1):
-            held = self._sheets.get(number)
-            if held is None or self._is_there(held.signed, pull):
-                continue
+        for held in self._missing(since, pull.marks):
             envelope = held.signed.envelope
             room -= len(envelope)
             if sheets and (room < 0 or len(sheets) == limits.SHEETS_PER_MESSAGE):
-                return ClickSheets(sheets=tuple(sheets), upto=number - 1, more=True)
+                return ClickSheets(sheets=tuple(sheets), upto=held.number - 1, more=True)
             sheets.append(envelope)
-        return ClickSheets(sheets=tuple(sheets), upto=upto)
+        return ClickSheets(sheets=tuple(sheets), upto=self.arrivals)
 
-    def _after(self, since: int) -> int:
-        """The first number to look at; all of them for whoever counts beyond what there is."""
-        oldest = next(iter(self._sheets), self._arrivals + 1)
-        return oldest if since > self._arrivals else max(since + 1, oldest)
-
-    def _is_there(self, signed: SignedSheet, pull: ClickPull) -> bool:
-        key = author_key(signed.author, signed.sheet.incarnation)
-        return signed.sheet.seq <= pull.marks.get(key, 0)
+    def _missing(self, since: int, marks: Mapping[bytes, int]) -> list[Held]:
+        """The sheets that came after `since` and are not there, in order. Most authors have nothing
+        new: they cost one look."""
+        found: list[Held] = []
+        for name, author in self._authors.items():
+            mark = marks.get(author_key(name, author.incarnation), 0)
+            for held in reversed(author.sheets):
+                if held.number <= since or held.signed.sheet.seq <= mark:
+                    break
+                found.append(held)
+        return sorted(found, key=lambda held: held.number)

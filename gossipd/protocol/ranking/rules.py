@@ -10,7 +10,7 @@ EXPLORATION = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a click counts for. The defaults are a daemon's; `PAPER` is the paper's text."""
+    """What a click counts for. The defaults are a daemon's (`OURS`), `PAPER` the paper's."""
 
     unlike: float = 0.1
     """F: what a node counts for whatever it chooses, beside its similarity. Departure from the
@@ -25,4 +25,5 @@ class Rules:
     """Departure from the paper: seconds after which a vote counts half; None: never."""
 
 
+OURS = Rules()
 PAPER = Rules(unlike=1.0, one_vote=False, cap=None)

@@ -90,6 +90,11 @@ class Ranking:
             del self._rows[node]
             self._votes.forget(node)
 
+    @property
+    def rows(self) -> int:
+        """That count, of all nodes."""
+        return sum(self._rows.values())
+
     def has_voted(self, node: str, query: str, item: bytes) -> bool:
         return node in self._votes.voters(normal(query), item)
 
