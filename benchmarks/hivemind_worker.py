@@ -10,6 +10,7 @@ The model after each round is written into FOLDER if there is one ("-": not).
 import json
 import sys
 import time
+from contextlib import suppress
 
 import hivemind  # type: ignore[import-not-found]
 import numpy as np
@@ -66,7 +67,9 @@ def main() -> None:
         with averager.get_tensors() as shared:
             for theirs, ours in zip(shared, parameters, strict=True):
                 theirs.copy_(ours)
-        group = averager.step(timeout=AVERAGING_SECONDS)
+        group = None
+        with suppress(TimeoutError):  # alone, or too slow: the round is its own
+            group = averager.step(timeout=AVERAGING_SECONDS)
         with averager.get_tensors() as shared:
             for theirs, ours in zip(shared, parameters, strict=True):
                 ours.copy_(theirs)

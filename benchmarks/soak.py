@@ -37,6 +37,7 @@ from gossipd.protocol.aggregator import FINISHED
 from gossipd.protocol.exchange import REMEMBERED_UPDATES
 from gossipd.protocol.peers import PASSERS_BY
 from gossipd.protocol.roster import State
+from gossipd.runtime.opened import ROOM
 from gossipd_cli.output import table
 from gossipd_scenarios.fleet import LOOPBACK, Fleet, Member, Setting
 
@@ -51,9 +52,14 @@ WARM_UP = 1 / 3
 just gone may be forgotten."""
 KNOCKING = 7 / 8 - WARM_UP
 SETTLE_SECONDS = 60.0
+SHORTEST = 256
+"""Bytes of a claim, about."""
 BOUNDED = {
     "Exchange._seen": REMEMBERED_UPDATES,
     "Aggregator._finished": FINISHED,
+    "Opened._kept": ROOM // SHORTEST,
+    "Peer.refused": PASSERS_BY + NODES,
+    "Peers._passers": PASSERS_BY,
     "Roster.table": PASSERS_BY + NODES,
     "Roster._in": PASSERS_BY + NODES + len(State),
 }
