@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gossipd.config import Paths
 from gossipd.errors import ExitCode
 from gossipd.identity import Identity
 from gossipd.membership import at_rest, swarm_of
 from gossipd.wire.envelope import seal
 from gossipd.wire.identifiers import digest
-from gossipd.wire.invitation import closed_line, public_key_of_secret
-from gossipd.wire.messages import Invitation
+from gossipd.wire.invitation import Line, closed_line, public_key_of_secret
+from gossipd.wire.messages import Invitation, Welcome
 from support.command import Outcome, gossipd
 from support.own_data import flowers, learnt
 
@@ -255,11 +254,12 @@ def test_who_joins_with_rows_that_do_not_fit_is_in_and_told_which_cell(
     founder, home = founded(tmp_path), tmp_path / "joiner"
     raw = (founder / "task.json").read_bytes()
 
-    async def entered(paths: Paths, identity: Identity, timeout: float) -> bool:
-        paths.task.write_bytes(raw)
-        return True
+    async def welcomed(line: Line, identity: Identity, timeout: float) -> Welcome:
+        with at_rest(founder) as books:
+            signed = books.issue(identity.peer_id, "", None, 0.0)
+        return Welcome(membership=signed.envelope, description=raw)
 
-    monkeypatch.setattr("gossipd.joining.complete", entered)
+    monkeypatch.setattr("gossipd.joining._ask", welcomed)
     secret = bytes(16)
     with at_rest(founder) as books:
         own = books.founded()
@@ -276,14 +276,13 @@ def test_who_joins_with_rows_that_do_not_fit_is_in_and_told_which_cell(
     mine.write_text(mine.read_text() + "1.0,red,200,d\n")
     outcome = gossipd("join", line, "--data", mine, "--format", "json", home=home)
     assert "row 92, column 'flower': 'd' is no class" in error(outcome)["message"]
-    assert "then: gossipd start" in error(outcome)["hint"]
-    config = tomllib.loads((home / "config.toml").read_text())
-    assert config["task"] == {"name": "described", "data": str(mine)}
+    assert "the classes are: a, b, c" in error(outcome)["hint"]
 
     flowers(mine)
-    again = tmp_path / "again"
-    done = gossipd("join", line, "--data", mine, "--format", "json", home=again)
+    done = gossipd("join", line, "--data", mine, "--format", "json", home=home)
     assert [row["type"] for row in done.document["data"]["columns"]][-1] == "target"
+    config = tomllib.loads((home / "config.toml").read_text())
+    assert config["task"] == {"name": "described", "data": str(mine)}
     own_code = tmp_path / "code"
     task = tmp_path / "none.py:Task"
     outcome = gossipd("join", line, "--task", task, "--format", "json", home=own_code)
