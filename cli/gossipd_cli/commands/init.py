@@ -160,7 +160,7 @@ def init(
     done = make_home(paths, plan, swarm, found=closed or (plan is not None and not joining))
     emit(output_format, done, understood)
     if plan is not None and plan.description is not None and plan.founds:
-        say(f"whoever joins needs the task description: {paths.task}")
+        say("start it, then let others in: gossipd invite")
 
 
 def initialise(paths: Paths, data: Path | None, swarm: str | None) -> dict[str, Any]:
