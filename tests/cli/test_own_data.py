@@ -62,7 +62,7 @@ def test_people_see_how_each_column_was_understood(tmp_path: Path) -> None:
     lines = [line.split() for line in outcome.out.splitlines()]
     assert lines[0] == ["COLUMN", "TYPE", "MISSING", "DETAIL"]
     assert lines[4] == ["flower", "target", "-", "classes:", "a", "30,", "b", "30,", "c", "30"]
-    assert "whoever joins needs the task description" in outcome.err
+    assert "gossipd invite" in outcome.err
 
 
 def test_who_joins_brings_rows_and_the_description(tmp_path: Path) -> None:
