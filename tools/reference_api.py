@@ -5,9 +5,10 @@ import inspect
 import json
 import re
 import textwrap
+from collections.abc import Iterator
 from typing import Any, get_type_hints
 
-import msgspec
+import msgspec.json
 
 from gossipd import __version__
 from gossipd.control import api
@@ -53,11 +54,13 @@ def page() -> str:
 
 def document() -> Document:
     """The whole description. Raises LookupError for a route that nothing describes."""
-    structs = {kind.__doc__: kind for kind in msgspec.Struct.__subclasses__()}
-    names, schemas = _schemas([k for k in structs.values() if k.__module__ == api.__name__])
+    routes = _routes()
+    structs = [asked for *_, endpoint in routes if (asked := _reads(endpoint)) is not None]
+    names, schemas = _schemas(structs)
     paths: dict[str, Document] = {}
-    for method, path, endpoint in _routes():
-        asked = structs.get(f"{method} {path}")
+    bodies = set()
+    for method, path, endpoint in routes:
+        asked = _reads(endpoint)
         entry = _operation(endpoint)
         entry["parameters"] = [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
@@ -66,12 +69,12 @@ def document() -> Document:
         if asked is not None and method == "GET":
             entry["parameters"] += _query(schemas[asked.__name__])
         elif asked is not None:
+            bodies.add(asked.__name__)
             entry["requestBody"] = {
                 "required": True,
                 "content": {JSON: {"schema": names[asked]}},
             }
         paths.setdefault(path, {})[method.lower()] = entry
-    queries = {k.__name__ for doc, k in structs.items() if (doc or "").startswith("GET ")}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -83,7 +86,7 @@ def document() -> Document:
         "paths": paths,
         "components": {
             "schemas": {
-                **{name: schema for name, schema in schemas.items() if name not in queries},
+                **{name: schema for name, schema in schemas.items() if name in bodies},
                 "Error": ERROR,
             }
         },
@@ -142,27 +145,41 @@ def _operation(endpoint: Any) -> Document:
 
 
 def _described(endpoint: Any) -> tuple[str, Document]:
-    """What it does in words, and its answer's `data`: its own docstring, or that of the operator's
-    method that it calls."""
+    """What it does in words, and its answer's `data`. A docstring of its own that tells the shape
+    of the answer says all; else the operator's method that it calls says the rest."""
+    own = inspect.cleandoc(endpoint.__doc__ or "")
     asked = _asks(endpoint)
-    method = None if asked is None else getattr(Operator, asked)
-    text = inspect.getdoc(endpoint) or inspect.getdoc(method)
+    if asked is None or "{" in own:
+        texts, answers = [own], Document
+    else:
+        method = getattr(Operator, asked)
+        texts, answers = [own, inspect.getdoc(method) or ""], get_type_hints(method)["return"]
+    text = "\n\n".join(filter(None, texts))
     if not text:
         raise LookupError(f"neither {endpoint.__name__} nor the operator's {asked} says what it is")
-    if method is not None and endpoint.__doc__ is None:
-        answers = get_type_hints(method)["return"]
-        if answers is not Document:
-            return text, {"type": "array", "items": {"type": "object"}}
-    return text, {"type": "object"}
+    if answers is Document:
+        return text, {"type": "object"}
+    return text, {"type": "array", "items": {"type": "object"}}
 
 
 def _asks(endpoint: Any) -> str | None:
     """The operator's method that it calls, if it calls one."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(endpoint)))
-    for node in ast.walk(tree):
+    for node in _source(endpoint):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self._operator":
             return node.attr
     return None
+
+
+def _reads(endpoint: Any) -> Any:
+    """The struct that it reads from the body or the query, if it reads one."""
+    for node in _source(endpoint):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("_body", "_query"):
+            return getattr(api, ast.unparse(node.args[1]))
+    return None
+
+
+def _source(endpoint: Any) -> Iterator[ast.AST]:
+    return ast.walk(ast.parse(textwrap.dedent(inspect.getsource(endpoint))))
 
 
 def _line(text: str) -> str:

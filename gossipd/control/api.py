@@ -157,8 +157,8 @@ class Api:
 
     def table(self) -> list[tuple[str, str, Endpoint]]:
         """(method, path, endpoint) of every route. docs/api.json is written from here: an endpoint
-        says what it does, or the operator's method that it calls does; a query or a body is the
-        struct whose docstring is the route."""
+        says what it does, or the operator's method that it calls, or both; a query or a body is the
+        struct that it reads."""
         return [
             ("GET", "/v1/status", self.status),
             ("GET", "/v1/inside", self.inside),
@@ -263,6 +263,7 @@ class Api:
         return self._operator.choose(choice.model, choice.query)
 
     async def models(self, request: Request) -> Any:
+        """The models kept here."""
         return self._operator.models()
 
     async def export(self, request: Request) -> Any:

@@ -123,9 +123,7 @@ class Operator(Protocol):
         ...
 
     def models(self) -> list[Document]:
-        """The models kept here.
-
-        [{hash, role, author, created, lineage: {author key: steps}, held_out_loss,
+        """[{hash, role, author, created, lineage: {author key: steps}, held_out_loss,
         held_out_accuracy, size}]; role: base | head | serving | other; `created` in Unix seconds,
         `size` in bytes.
         """
