@@ -36,15 +36,13 @@ def sources() -> Iterator[tuple[str, ast.Module]]:
 
 
 TREES = dict(sources())
-MAKERS = {
-    node.name: node
-    for tree in TREES.values()
-    for node in ast.walk(tree)
-    if isinstance(node, Function)
-    and node.returns is not None
-    and ast.unparse(node.returns) in ("Fields", "dict[str, Any]")
-}
-"""Functions that make fields for a report."""
+DICTS = ("Fields", "Document", "dict[str, Any]")
+MAKERS: dict[str, dict[str, Function]] = defaultdict(dict)
+"""Functions that make fields for a report, by name and file."""
+for _file, _tree in TREES.items():
+    for _node in ast.walk(_tree):
+        if isinstance(_node, Function) and ast.unparse(_node.returns or _node) in DICTS:
+            MAKERS[_node.name][_file] = _node
 
 
 def literals(node: ast.expr) -> tuple[str, ...]:
@@ -56,19 +54,22 @@ def literals(node: ast.expr) -> tuple[str, ...]:
     return ()
 
 
-def names(node: ast.expr | None, within: ast.AST) -> set[str]:
+def names(node: ast.expr | None, within: ast.AST, file: str) -> set[str]:
     """The keys of the dict that an expression is, as far as the function around it tells."""
     if isinstance(node, ast.Dict):
         found: set[str] = set()
         for key, value in zip(node.keys, node.values, strict=True):
-            found |= names(value, within) if key is None else set(literals(key))
+            found |= names(value, within, file) if key is None else set(literals(key))
         return found
     if isinstance(node, ast.DictComp) and isinstance(node.generators[0].iter, ast.Tuple):
         return {text for item in node.generators[0].iter.elts for text in literals(item)}
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        function = MAKERS[node.func.id]
+    if isinstance(node, ast.Call) and (makers := MAKERS.get(called(node))):
+        # Of another file: there is one of that name.
+        where = file if file in makers else next(iter(makers))
+        assert where == file or len(makers) == 1, f"which {called(node)}?"
+        function = makers[where]
         returned = [n.value for n in ast.walk(function) if isinstance(n, ast.Return)]
-        return set().union(*(names(value, function) for value in returned))
+        return set().union(*(names(value, function, where) for value in returned))
     if isinstance(node, ast.Name):
         bound = [
             n.value
@@ -77,7 +78,7 @@ def names(node: ast.expr | None, within: ast.AST) -> set[str]:
             or (isinstance(n, ast.Assign) and is_name(n.targets[0], node.id))
         ]
         if bound:
-            return set().union(*(names(value, within) for value in bound))
+            return set().union(*(names(value, within, file) for value in bound))
     raise AssertionError(f"its fields cannot be read off: {ast.unparse(node) if node else node}")
 
 
@@ -117,7 +118,7 @@ def emissions() -> Iterator[Emission]:
             continue
         fields = {word.arg for word in call.keywords if word.arg is not None}
         if not call.keywords:
-            fields = names(call.args[-1], function)
+            fields = names(call.args[-1], function, file)
         yield Emission(kinds, frozenset(fields), place)
 
 
