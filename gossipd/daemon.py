@@ -21,6 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 from gossipd.address import announced
 from gossipd.config import Config, Paths, load, paths_of
 from gossipd.control.events import EventLog
+from gossipd.control.kinds import QUIET
 from gossipd.control.logs import LogRing, configure, get_logger
 from gossipd.control.server import serve
 from gossipd.data_files import DataFiles
@@ -328,9 +329,6 @@ async def _start(parts: Parts, config: Config) -> None:
         parts.engine.feed(events.Discovered(peer, (address,), "operator"))
 
 
-_QUIET = frozenset({"trained", "merged", "round-started", "aggregated"})
-
-
 def _standing(parts: Parts) -> dict[str, Any]:
     pointers = parts.models.pointers
     return {role: getattr(pointers, role).hex() for role in ("base", "head", "serving")}
@@ -338,4 +336,4 @@ def _standing(parts: Parts) -> dict[str, Any]:
 
 def _report(event_log: EventLog, kind: str, fields: dict[str, Any]) -> None:
     event_log.append(kind, **fields)
-    (log.debug if kind in _QUIET else log.info)(kind, **fields)
+    (log.debug if kind in QUIET else log.info)(kind, **fields)

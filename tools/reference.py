@@ -1,16 +1,22 @@
 """Writes the pages of docs/ that are made from code: `python tools/reference.py`.
 
+    api.json            gossipd/control/api.py, operator.py
+    cli.md              cli/gossipd_cli
     configuration.md    gossipd/settings.py
+    events.md           gossipd/control/kinds.py
     metrics.md          gossipd/control/metrics.py
     warnings.md         gossipd/health.py
 
 The text of a key is the docstring under it, so reference and code cannot drift apart; a test
-compares the file with what this makes.
+compares each file with what this makes.
 """
 
 import ast
 import sys
 from pathlib import Path
+
+import reference_api
+import reference_cli
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -137,7 +143,40 @@ def warnings() -> str:
     )
 
 
-PAGES = {TARGET: reference, DOCS / "metrics.md": metrics, DOCS / "warnings.md": warnings}
+EVENTS_HEAD = """# Events
+
+<!-- Written by tools/reference.py from gossipd/control/kinds.py. -->
+
+What `gossipd events` shows and `GET /events` answers. Each event has `seq` (1, 2, 3, ... since this
+start), `time` (Unix seconds), `kind`, and the fields below. A daemon remembers some thousand; who
+reads more slowly is told how many it missed. Those marked *quiet* are ordinary work, which the log
+shows at level debug only. Kinds and fields are part of the API.
+
+| kind | what has happened | fields |
+|---|---|---|
+"""
+
+
+def events() -> str:
+    """docs/events.md."""
+    from gossipd.control.kinds import KINDS
+
+    rows = []
+    for name, kind in KINDS.items():
+        quiet = " *quiet*" if kind.quiet else ""
+        fields = "<br>".join(f"`{field}`: {text}" for field, text in kind.fields.items())
+        rows.append(f"| `{name}` | {kind.text}{quiet} | {fields} |\n")
+    return EVENTS_HEAD + "".join(rows)
+
+
+PAGES = {
+    DOCS / "api.json": reference_api.page,
+    DOCS / "cli.md": reference_cli.page,
+    TARGET: reference,
+    DOCS / "events.md": events,
+    DOCS / "metrics.md": metrics,
+    DOCS / "warnings.md": warnings,
+}
 """Every page and what makes it."""
 
 

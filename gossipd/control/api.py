@@ -155,9 +155,11 @@ class Api:
         self._records = records
         self._metrics = Metrics(operator)
 
-    def app(self) -> Starlette:
-        """The ASGI application."""
-        table: list[tuple[str, str, Endpoint]] = [
+    def table(self) -> list[tuple[str, str, Endpoint]]:
+        """(method, path, endpoint) of every route. docs/api.json is written from here: an endpoint
+        says what it does, or the operator's method that it calls, or both; a query or a body is the
+        struct that it reads."""
+        return [
             ("GET", "/v1/status", self.status),
             ("GET", "/v1/inside", self.inside),
             ("GET", "/v1/peers", self.peers),
@@ -190,6 +192,10 @@ class Api:
             ("GET", "/health", self.health),
             ("GET", "/metrics", self.metrics),
         ]
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        table = self.table()
         # One route per path: two would answer each other's method with 404 instead of 405.
         by_path: dict[str, dict[str, Endpoint]] = {}
         for method, path, endpoint in table:
@@ -257,6 +263,7 @@ class Api:
         return self._operator.choose(choice.model, choice.query)
 
     async def models(self, request: Request) -> Any:
+        """The models kept here."""
         return self._operator.models()
 
     async def export(self, request: Request) -> Any:
@@ -290,9 +297,12 @@ class Api:
         return self._operator.reload()
 
     async def log_levels(self, request: Request) -> Any:
+        """From which level on each room's records are kept: {room: level}."""
         return levels()
 
     async def set_log_level(self, request: Request) -> Any:
+        """Keep a room's records from another level on, until the next start. Answers {room: level}
+        of all."""
         asked = await _body(request, LogLevel)
         if asked.room == "all" and asked.level == "default":
             raise OperatorError(
@@ -305,6 +315,8 @@ class Api:
         return levels()
 
     async def logs(self, request: Request) -> Any:
+        """Records of the log: {run, records: [{seq, time, level, room, event, fields}], next,
+        missed}. `next` is the `since` of the next question, `missed` how many are gone already."""
         asked = _query(request, LogQuery)
         since = asked.since if asked.run in ("", self._records.run) else 0
         batch = self._records.since(
@@ -318,6 +330,9 @@ class Api:
         }
 
     async def events(self, request: Request) -> Any:
+        """What happened after `since`, waiting up to `wait` seconds for something: {run, events:
+        [{seq, time, kind, ...}], next, missed}. docs/events.md has the kinds; `run` changes with
+        each start, and a cursor of another run begins anew."""
         asked = _query(request, EventQuery)
         since = asked.since if asked.run in ("", self._events.run) else 0
         if asked.wait:
@@ -331,12 +346,15 @@ class Api:
         }
 
     async def health(self, request: Request) -> Any:
+        """Current warnings: {healthy, health: [{code, severity, text, fix}]}. Answers 503 while one
+        of them is more than `info`. docs/warnings.md has the codes."""
         warnings = self._operator.health()
         healthy = all(row["severity"] == "info" for row in warnings)
         data = {"healthy": healthy, "health": warnings}
         return _ok(data, status=200 if healthy else 503)
 
     async def metrics(self, request: Request) -> Any:
+        """All metrics in the Prometheus text format. docs/metrics.md has their names."""
         return Response(
             self._metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8"
         )

@@ -52,7 +52,9 @@ class Operator(Protocol):
         ...
 
     def peers(self) -> list[Document]:
-        """[{peer_id, state, address, outbound, round_trip, steps, examples, next_dial_in, failures,
+        """Every peer that is known.
+
+        [{peer_id, state, address, outbound, round_trip, steps, examples, next_dial_in, failures,
         clock, last_error, refused: {reason: count}}]; state: connected | dialing | backing-off |
         known; `round_trip` and `next_dial_in` in seconds, or None; `clock`: by how many seconds its
         calendar is ahead of ours, or None.
@@ -85,9 +87,10 @@ class Operator(Protocol):
         ...
 
     def members(self) -> list[Document]:
-        """Of a closed swarm: [{peer_id, name, serial, issued, not_after, state, founder}]; state:
-        member | expired | revoked, times in Unix seconds. Elsewhere than on the founder's device
-        only this one and who was shut out.
+        """Who is in a closed swarm: [{peer_id, name, serial, issued, not_after, state, founder}].
+
+        state: member | expired | revoked, times in Unix seconds. Elsewhere than on the founder's
+        device only this one and who was shut out.
         """
         ...
 
@@ -103,8 +106,8 @@ class Operator(Protocol):
         ...
 
     def invitations(self) -> list[Document]:
-        """[{id, name, state, uses, used: [peer id], not_after}]; state: open | used-up | expired |
-        withdrawn."""
+        """Invitations made here: [{id, name, state, uses, used: [peer id], not_after}]; state:
+        open | used-up | expired | withdrawn."""
         ...
 
     def withdraw_invitation(self, invitation: str) -> Document:
@@ -133,7 +136,7 @@ class Operator(Protocol):
         ...
 
     def identity(self) -> Document:
-        """{peer_id, public_key, addresses, ...}."""
+        """Who this daemon is: {peer_id, public_key, addresses, ...}."""
         ...
 
     def pause(self) -> Document:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from gossipd.config import convert
 from gossipd_cli.app import app
 from support.tree import ROOT
 
@@ -50,3 +51,11 @@ def test_every_command_line_is_understood(page: Path) -> None:
 
 def test_the_lines_are_found() -> None:
     assert len(lines_of(ROOT / "docs" / "deploy.md")) > 20
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_setting_that_is_set_takes_that_value(page: Path) -> None:
+    for line in lines_of(page):
+        words = shlex.split(line.partition("  #")[0])
+        if words[1:3] == ["config", "set"] and len(words) == 5 and words[4] != "--default":
+            convert(words[3], words[4])

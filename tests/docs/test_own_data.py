@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,12 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gossipd.config import paths_of
-from gossipd.control.client import Client
-from gossipd.errors import ExitCode
-from support.command import gossipd
+from support.desk import SECONDS, Desk, patients, trained
 from support.tree import ROOT
-from support.waiting import until
 
 pytest.importorskip("PIL", reason="the extra `images` is not installed")
 
@@ -27,36 +22,6 @@ from PIL import Image
 
 PAGE = (ROOT / "docs" / "own-data.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```sh (\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-SECONDS = 60.0
-
-
-class Desk:
-    """A folder with everybody's files, and a state directory for each of the page's people."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def home(self, who: str) -> Path:
-        return self.folder / who
-
-    def client(self, who: str) -> Client:
-        return Client(paths_of(self.home(who)).socket)
-
-    def type(self, who: str, line: str) -> str:
-        """Do what a shell would; what is printed goes into a file where the line says so."""
-        words, _, file = line.partition(" > ")
-        command, *arguments = shlex.split(words)
-        assert command == "gossipd"
-        outcome = gossipd(*arguments, home=self.home(who))
-        assert outcome.code == 0, f"{line}\n{outcome.out}\n{outcome.err}"
-        if file:
-            (self.folder / file).write_text(outcome.out)
-        return outcome.out
-
-    def stop(self) -> None:
-        for who in {who for who, _ in BLOCKS}:
-            outcome = gossipd("stop", "--timeout", str(SECONDS), home=self.home(who))
-            assert outcome.code in (0, ExitCode.NOT_RUNNING), outcome.err
 
 
 @pytest.fixture
@@ -67,17 +32,6 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     desk.stop()
 
 
-def patients(path: Path, rows: int, seed: int, *, target: bool = True) -> None:
-    rng = np.random.default_rng(seed)
-    lines = ["age,blood_pressure,smoker,ward" + (",diagnosis" if target else "")]
-    for _ in range(rows):
-        age, smoker = rng.integers(20, 90), rng.choice(["yes", "no"])
-        pressure = "" if rng.random() < 0.05 else f"{rng.normal(120, 10):.1f}"
-        cells = [str(age), pressure, smoker, rng.choice(["A", "B"])]
-        lines.append(",".join(cells + (["ill" if age > 55 else "well"] if target else [])))
-    path.write_text("\n".join(lines) + "\n")
-
-
 def birds(folder: Path) -> None:
     rng = np.random.default_rng(0)
     for name, light in (("finch", 0), ("owl", 120)):
@@ -85,10 +39,6 @@ def birds(folder: Path) -> None:
         for number in range(20):
             pixels = (rng.integers(0, 80, (24, 24)) + light).astype(np.uint8)
             Image.fromarray(pixels).save(folder / name / f"{number}.png")
-
-
-def trained(desk: Desk, who: str) -> None:
-    until(lambda: desk.client(who).status()["training"]["cycles"] >= 20, SECONDS, "training")
 
 
 def table(path: Path) -> list[dict[str, Any]]:
