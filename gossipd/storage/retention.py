@@ -1,7 +1,7 @@
 """What may go when room is needed: a pure decision over what lies there.
 
-Never: what is pinned (the models a node stands on, the head's optimiser state, the bodies that
-describe them) and what was written a moment ago, which the runtime may be about to commit. The rest
+Never: what is pinned (the models that a node stands on or that people chose, the head's optimiser
+state, the bodies that describe them) and what was written a moment ago, which the runtime may be about to commit. The rest
 goes oldest first, until both the quota and the bound on history hold.
 """
 
