@@ -106,6 +106,10 @@ class Manifest(Struct, frozen=True, kw_only=True):
     tags: Annotated[
         tuple[Annotated[str, Meta(max_length=limits.TAG_TEXT)], ...], Meta(max_length=limits.TAGS)
     ] = ()
+    title: Annotated[str, Meta(max_length=limits.TITLE_TEXT)] | UnsetType = UNSET
+    """What its author calls the model, for people to find it by, like its tags."""
+    licence: Annotated[str, Meta(max_length=limits.LICENCE_TEXT)] | UnsetType = UNSET
+    """On which terms its author gives it away, in its author's words."""
     body_size: Annotated[int, Meta(ge=1, le=limits.BODY_BYTES)]
     chunks: Annotated[tuple[Digest, ...], Meta(min_length=1, max_length=limits.CHUNKS)]
     created: Annotated[float, Meta(ge=0, le=4.2e9)]
