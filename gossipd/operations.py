@@ -10,6 +10,7 @@ from typing import Any, Literal
 from gossipd import __version__
 from gossipd.address import check_address, check_peer_id
 from gossipd.census import census
+from gossipd.choices import Choices
 from gossipd.collection import Collection
 from gossipd.config import Config, Paths
 from gossipd.data_files import DataFiles
@@ -71,9 +72,8 @@ class Operations:
         self._clock = clock
         self._stop = stop
         self._bundles = Bundles(parts, compute, clock)
-        self._collection = Collection(
-            parts, compute, store, clock, report, me=identity.peer_id, choose=self.choose
-        )
+        self._collection = Collection(parts, store, identity.peer_id)
+        self._choices = Choices(parts, compute, store, clock, self._collection, report, self.choose)
         self._started = time.monotonic()
         self._upkeep = upkeep
         upkeep.watch = self.health
@@ -129,7 +129,7 @@ class Operations:
             "guest": self._guest(),
             "round": self._round(),
             "models": {role: self._model(role) for role in ("base", "head", "serving")},
-            "using": self._collection.using(),
+            "using": self._choices.using(),
             "updates": {
                 "offered": node.offers_sent,
                 "fetched": exchange.fetched + (node.rounds.fetcher.fetched if node.rounds else 0),
@@ -368,28 +368,28 @@ class Operations:
         return handed_on(signed)
 
     async def evaluate(self) -> Document:
-        return await self._collection.evaluate()
+        return await self._choices.evaluate()
 
     async def export(self, model: str, path: str) -> Document:
         found = self._collection.find(model)
         size = await self._compute.run(
             lambda: self._store.export(
-                Path(path), self._collection.vector(found), self._parts.models.layout
+                Path(path), self._choices.vector(found), self._parts.models.layout
             )
         )
         return {"hash": found.hex(), "path": path, "size": size}
 
     async def use_model(self, model: str | None) -> Document:
-        return self._collection.follow() if model is None else await self._collection.use(model)
+        return self._choices.follow() if model is None else await self._choices.use(model)
 
     async def roll_back(self) -> Document:
-        return await self._collection.rollback()
+        return await self._choices.rollback()
 
     async def pin_model(self, model: str) -> Document:
-        return await self._collection.pin(model)
+        return await self._choices.pin(model)
 
     def unpin_model(self, model: str) -> Document:
-        return self._collection.unpin(model)
+        return self._choices.unpin(model)
 
     async def export_bundle(self, path: str, everything: bool, force: bool) -> Document:
         outgoing = await self._bundles.export(everything=everything)

@@ -124,7 +124,7 @@ class Operator(Protocol):
     def models(self) -> list[Document]:
         """[{hash, role, author, created, lineage: {author key: steps}, held_out_loss,
         held_out_accuracy, size, used, pinned}]; role: base | head | serving | other; `created` in
-        Unix seconds, `size` in bytes; `used`: chosen to answer in place of the serving average.
+        Unix seconds, `size` in bytes; `used`: it answers, by choice or as the serving average.
         """
         ...
 
