@@ -181,9 +181,10 @@ async def test_who_answers_with_garbage_or_for_ever_is_dropped(
         await peer.meets()
         async with asyncio.timeout(SECONDS):
             await peer.outsider.parted.wait()
-        status = await daemon.status()
+        status = await daemon.until(
+            lambda s: s["network"]["connected"] == 0, SECONDS, "it to be gone here too"
+        )
         assert status["clicks"]["rows"] == 0
-        assert status["network"]["connected"] == 0
 
 
 async def test_a_lost_disk_is_a_new_incarnation_that_counts_from_one(

@@ -133,7 +133,7 @@ async def test_who_joins_a_swarm_with_data_of_its_own_gets_the_description(fleet
     assert (joiner / FILE).read_bytes() == (home / FILE).read_bytes()
     assert len((await asyncio.to_thread(client(daemon).invitations))[0]["used"]) == 1
     settings = {k: v for k, v in values_of(load(joiner)).items() if k in keys}
-    assert (settings["task.name"], settings["task.data"]) == ("table", str(rows))
+    assert (settings["task.name"], settings["task.data"]) == ("described", str(rows))
     other = await fleet.start("neighbour", {**settings, "network.peers": daemon.addresses})
     await other.until(lambda s: s["network"]["connected"] == 1, SECONDS, "the founder")
     assert (await other.status())["task"] == (await daemon.status())["task"]
