@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gossipd import using
+from gossipd.choices import PINS
 from gossipd.config import paths_of
 from gossipd.control.client import Client
 from gossipd.errors import OperatorError
@@ -158,6 +159,8 @@ async def test_a_pinned_model_outlives_quota_and_restart(
     await daemon.stop()
     store = DiskStore(paths_of(daemon.home), quota_bytes=1)
     store.collect()
+    for number in range(1, PINS):
+        store.pin(number.to_bytes(32, "big"))
     store.close()
     await fleet.restart(daemon)
     rows = {row["hash"]: row["pinned"] for row in await daemon.models()}
@@ -165,6 +168,8 @@ async def test_a_pinned_model_outlives_quota_and_restart(
     assert other not in rows
     assert (await daemon.export(oldest, tmp_path / "m.safetensors"))["hash"] == oldest
 
+    assert await refusal(daemon, "pin_model", "head") == "too-many-pins"
+    assert (await asked(daemon, "pin_model", oldest))["query"] is None, "one vote is enough"
     assert (await asked(daemon, "unpin_model", oldest))["pinned"] is False
     assert (await asked(daemon, "show_model", oldest))["pinned"] is False
     assert await refusal(daemon, "unpin_model", oldest) == "unknown-model"
