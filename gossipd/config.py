@@ -11,6 +11,7 @@ wrong with it and what would be right. What there is to be set stands in `settin
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
@@ -35,6 +36,7 @@ from gossipd.settings import (
     TaskConfig,
 )
 from gossipd.storage.atomic import create, make_private_directory
+from gossipd.wire import limits
 
 __all__ = [
     "RELOADED",
@@ -245,12 +247,27 @@ def _check_swarm(text: str) -> None:
         raise ValueError("not 64 hex digits", "copy it from another member's `gossipd status`")
 
 
+def _check_length(text: str, most: int) -> None:
+    if len(text) > most:
+        raise ValueError(f"{len(text)} characters", f"give at most {most}")
+
+
+def _check_tags(tags: tuple[str, ...]) -> None:
+    if len(tags) >= limits.TAGS:  # the task's name is one of those that are signed
+        raise ValueError(f"{len(tags)} tags", f"give at most {limits.TAGS - 1}")
+    for tag in tags:
+        _check_length(tag, limits.TAG_TEXT)
+
+
 _MEANINGS: dict[str, Callable[[Any], object]] = {
     "network.allow": _check_allow,
     "network.announce": announced,
     "network.listen": _check_listen,
     "network.peers": _check_peers,
     "swarm.id": _check_swarm,
+    "task.licence": partial(_check_length, most=limits.LICENCE_TEXT),
+    "task.tags": _check_tags,
+    "task.title": partial(_check_length, most=limits.TITLE_TEXT),
 }
 """Checks that raise ValueError(reason, hint)."""
 

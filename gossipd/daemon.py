@@ -215,6 +215,7 @@ async def _daemon(
             upkeep,
             reloader,
             data,
+            partial(_report, event_log),
         )
         async with serve(operations, event_log, records, paths.socket):
             await _start(parts, config)

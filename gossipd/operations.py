@@ -3,20 +3,21 @@
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from gossipd import __version__
 from gossipd.address import check_address, check_peer_id
 from gossipd.census import census
+from gossipd.choices import Choices
+from gossipd.collection import Collection
 from gossipd.config import Config, Paths
 from gossipd.data_files import DataFiles
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.health import Health
 from gossipd.identity import Identity
 from gossipd.invitations import Invitations
-from gossipd.learning.errors import LearningError
 from gossipd.membership import Books, handed_on, row
 from gossipd.protocol import events
 from gossipd.protocol.roster import State
@@ -24,13 +25,12 @@ from gossipd.ranks import chosen, ranked
 from gossipd.reloading import Reloader
 from gossipd.runtime.assembly import Parts
 from gossipd.runtime.bundles import Bundles
-from gossipd.runtime.ports import Clock, Compute, Evaluation, StoredModel
+from gossipd.runtime.ports import Clock, Compute
 from gossipd.storage import bundles
 from gossipd.storage.store import DiskStore
 from gossipd.upkeep import Upkeep
 from gossipd.wire.errors import WireError
 from gossipd.wire.invitation import open_line
-from gossipd.wire.messages import Update
 
 Document = dict[str, Any]
 
@@ -58,6 +58,7 @@ class Operations:
         upkeep: Upkeep,
         reloader: Reloader,
         data: DataFiles,
+        report: Callable[[str, Document], None],
     ) -> None:
         self._config = config
         self._paths = paths
@@ -71,6 +72,8 @@ class Operations:
         self._clock = clock
         self._stop = stop
         self._bundles = Bundles(parts, compute, clock)
+        self._collection = Collection(parts, store, identity.peer_id)
+        self._choices = Choices(parts, compute, store, clock, self._collection, report, self.choose)
         self._started = time.monotonic()
         self._upkeep = upkeep
         upkeep.watch = self.health
@@ -126,6 +129,7 @@ class Operations:
             "guest": self._guest(),
             "round": self._round(),
             "models": {role: self._model(role) for role in ("base", "head", "serving")},
+            "using": self._choices.using(),
             "updates": {
                 "offered": node.offers_sent,
                 "fetched": exchange.fetched + (node.rounds.fetcher.fetched if node.rounds else 0),
@@ -270,36 +274,13 @@ class Operations:
         return rows
 
     def models(self) -> list[Document]:
-        pointers = self._parts.models.pointers
-        roles = {pointers.base: "base", pointers.serving: "serving", pointers.head: "head"}
-        rows = []
-        for stored in self._store.models():
-            update = self._update_of(stored)
-            rows.append(
-                {
-                    "hash": stored.model.hex(),
-                    "role": roles.get(stored.model, "other"),
-                    "author": self._author_of(stored, update),
-                    "codec": None if update is None else update.manifest.codec,
-                    "body_size": None if update is None else update.manifest.body_size,
-                    "created": stored.created,
-                    "lineage": {author.hex(): steps for author, steps in stored.lineage.items()},
-                    "held_out_loss": stored.loss,
-                    "held_out_accuracy": stored.accuracy,
-                    "size": self._parts.models.layout.parameters * 4,
-                }
-            )
-        return rows
+        return self._collection.rows()
 
-    def _update_of(self, stored: StoredModel) -> Update | None:
-        sealed = None if stored.update is None else self._store.load_manifest(stored.update)
-        return None if sealed is None else self._parts.documents.open_manifest(sealed)
+    def show_model(self, model: str) -> Document:
+        return self._collection.show(model)
 
-    def _author_of(self, stored: StoredModel, update: Update | None) -> str | None:
-        """Who signed a model's update; the own id for averages, which nobody signs."""
-        if stored.update is None:
-            return self._identity.peer_id
-        return None if update is None else update.author
+    def search_models(self, query: str, limit: int) -> Document:
+        return self._collection.search(query, limit)
 
     def identity(self) -> Document:
         return {
@@ -387,36 +368,28 @@ class Operations:
         return handed_on(signed)
 
     async def evaluate(self) -> Document:
-        model = self._parts.models.pointers.serving
-
-        def measured() -> tuple[str, Evaluation]:
-            vector = self._parts.models.get(model)
-            tested = self._learner.test(vector)
-            if tested.examples:
-                return "test set", tested
-            return "held out here", self._learner.held_out(vector)
-
-        try:
-            on, result = await self._compute.run(measured)
-        except LearningError as error:
-            raise OperatorError("data", str(error), error.hint) from None
-        return {
-            "hash": model.hex(),
-            "loss": result.loss,
-            "accuracy": result.accuracy,
-            **{name: value for name, value in result.metrics.items() if name != "accuracy"},
-            "examples": result.examples,
-            "on": on,
-        }
+        return await self._choices.evaluate()
 
     async def export(self, model: str, path: str) -> Document:
-        found = self._find_model(model)
+        found = self._collection.find(model)
         size = await self._compute.run(
             lambda: self._store.export(
-                Path(path), self._parts.models.get(found), self._parts.models.layout
+                Path(path), self._choices.vector(found), self._parts.models.layout
             )
         )
         return {"hash": found.hex(), "path": path, "size": size}
+
+    async def use_model(self, model: str | None) -> Document:
+        return self._choices.follow() if model is None else await self._choices.use(model)
+
+    async def roll_back(self) -> Document:
+        return await self._choices.rollback()
+
+    async def pin_model(self, model: str) -> Document:
+        return await self._choices.pin(model)
+
+    def unpin_model(self, model: str) -> Document:
+        return self._choices.unpin(model)
 
     async def export_bundle(self, path: str, everything: bool, force: bool) -> Document:
         outgoing = await self._bundles.export(everything=everything)
@@ -433,21 +406,6 @@ class Operations:
                 f"nothing in {path} is of use here: {error.detail}",
                 _BUNDLE_HINTS.get(error.reason, "export it anew"),
             ) from None
-
-    def _find_model(self, named: str) -> bytes:
-        """The one model with this role, or whose hash begins so."""
-        pointers = self._parts.models.pointers
-        if named in ("base", "head", "serving"):
-            return bytes(getattr(pointers, named))
-        known = {stored.model for stored in self._store.models()}
-        found = [model for model in known if model.hex().startswith(named)]
-        if len(found) != 1:
-            raise OperatorError(
-                "unknown-model" if not found else "ambiguous-model",
-                f"{len(found) or 'no'} models here begin with {named}",
-                "`gossipd models ls --all` lists them",
-            )
-        return found[0]
 
     def pause(self) -> Document:
         self._by_operator(True)

@@ -47,6 +47,10 @@ def options_of(
         click_seconds=gossip.anti_entropy_seconds
         if config.ranking.exchange and gossip.exchange
         else None,
+        title=config.task.title,
+        tags=config.task.tags,
+        licence=config.task.licence,
+        labels=config.task.show_labels,
     )
 
 

@@ -100,6 +100,18 @@ class TaskConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Only examples of these classes are divided; empty: of all."""
     seed: Natural = 0
     """Of the partition and of the model's initial values; the same on every node."""
+    title: str = ""
+    """What the models that this device signs are called, for people to find them by; at most 128
+    characters."""
+    tags: tuple[str, ...] = ()
+    """Words to find them by, beside the task's name; at most 15 of 64 characters."""
+    licence: str = ""
+    """On which terms they are given away, such as CC-BY-4.0; at most 64 characters. Said to people,
+    enforced by nobody."""
+    show_labels: bool = True
+    """Tell others how many examples of each label there are here. False: merging weighs this
+    device's models, and those that are averaged with them, by the number of examples alone, and
+    ranking knows nothing of its labels."""
 
 
 class LearningConfig(Struct, frozen=True, forbid_unknown_fields=True):

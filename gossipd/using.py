@@ -181,7 +181,9 @@ def _stored(home: Path, store: DiskStore, model: str) -> Vector:
     pointers = store.pointers()
     if pointers is None:
         raise _nothing(home)
-    if model in ("base", "head", SERVING):
+    if model == SERVING:
+        found = [store.used() or pointers.serving]
+    elif model in ("base", "head"):
         found = [getattr(pointers, model)]
     else:
         found = [row.model for row in store.models() if row.model.hex().startswith(model)]
@@ -196,7 +198,8 @@ def _stored(home: Path, store: DiskStore, model: str) -> Vector:
         raise OperatorError(
             "model-gone",
             f"the file of model {found[0].hex()[:16]} is damaged or gone",
-            "start the daemon: it gets it from others",
+            "start the daemon: it gets the newest from others; `gossipd models use --follow` "
+            "ends a choice",
         )
     return vector
 

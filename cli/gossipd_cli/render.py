@@ -63,6 +63,11 @@ def status(data: Document) -> str:
         for role in ("serving", "head", "base")
         if data["models"].get(role)
     ]
+    if data.get("using") and data["using"]["chosen"]:
+        answers = (
+            f"{short(data['using']['hash'], 16)}, by choice: `gossipd models use --follow` ends it"
+        )
+        rows.append(("answers", answers))
     rows.append(("updates", _joined(*(f"{n:,} {name}" for name, n in data["updates"].items()))))
     rows.append(("coding", _coding(data["coding"])))
     if data["refused"]:
@@ -150,16 +155,14 @@ def invitation(data: Document) -> str:
 
 
 def models(data: list[Document], others: int | None = None) -> str:
-    """Those with a role, then the newest `others` of the rest (None: all)."""
+    """Those with a role or a mark, then the newest `others` of the rest (None: all)."""
     if not data:
         return "no models yet"
-    ranked = sorted(
-        printable(data), key=lambda row: (row["role"] == "other", -(row["created"] or 0))
-    )
+    data = printable(data)
+    ranked = sorted(data, key=lambda row: (_is_other(row), -(row["created"] or 0)))
     left_out = 0
     if others is not None:
-        with_role = sum(row["role"] != "other" for row in data)
-        left_out = max(0, len(data) - with_role - others)
+        left_out = max(0, sum(map(_is_other, data)) - others)
         ranked = ranked[: len(data) - left_out]
     drawn = table(
         (
@@ -174,6 +177,7 @@ def models(data: list[Document], others: int | None = None) -> str:
             ">SENT",
             "CREATED",
             "AUTHOR",
+            "MARKS",
         ),
         [
             (
@@ -188,11 +192,21 @@ def models(data: list[Document], others: int | None = None) -> str:
                 "-" if row["body_size"] is None else size(row["body_size"]),
                 moment(row["created"]),
                 _ending(row["author"]),
+                marks(row),
             )
             for row in ranked
         ],
     )
     return drawn + (f"\n... and {left_out} older ones (--all shows them)" if left_out else "")
+
+
+def _is_other(row: Document) -> bool:
+    return bool(row["role"] == "other" and not marks(row))
+
+
+def marks(row: Document) -> str:
+    """What people have done with a model."""
+    return " ".join(mark for mark in ("used", "pinned") if row[mark])
 
 
 def health(data: Document) -> str:

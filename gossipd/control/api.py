@@ -8,7 +8,7 @@ its exit code.
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -21,14 +21,30 @@ from gossipd.control.events import EventLog
 from gossipd.control.logs import LogRing, get_logger, levels, set_level
 from gossipd.control.metrics import Metrics
 from gossipd.control.operator import Operator
+from gossipd.control.requests import (
+    Accept,
+    AddPeer,
+    Choice,
+    EventQuery,
+    Export,
+    ExportBundle,
+    ImportBundle,
+    Invite,
+    Issue,
+    LogLevel,
+    LogQuery,
+    OneModel,
+    Overlay,
+    RankQuery,
+    Search,
+    Use,
+)
 from gossipd.errors import ExitCode, OperatorError
 
 SCHEMA_VERSION = 1
 BODY_BYTES = 64 * 1024
 """Longest request body: an address, a path, or the peer ids of an overlay."""
 BODY_SECONDS = 10.0
-WAIT_SECONDS = 60.0
-"""Longest long poll; a client that wants to wait longer asks again."""
 
 HTTP_STATUS = {
     ExitCode.FAILURE: 422,
@@ -46,104 +62,6 @@ log = get_logger("control")
 
 Endpoint = Callable[[Request], Awaitable[Any]]
 T = TypeVar("T", bound=msgspec.Struct)
-
-
-class AddPeer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /v1/peers"""
-
-    address: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-
-
-class Overlay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """PUT /v1/overlay"""
-
-    allow: tuple[str, ...]
-
-
-class Issue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /v1/members"""
-
-    peer: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-    name: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    days: float | None = None
-
-
-class Invite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /v1/invitations"""
-
-    name: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    days: float | None = None
-    uses: int = 1
-
-
-class Accept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /v1/membership"""
-
-    membership: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
-
-
-class Export(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /v1/models/export"""
-
-    model: Annotated[str, msgspec.Meta(pattern="^(base|head|serving|[0-9a-f]{8,64})$")]
-    path: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern="^/")]
-
-
-class ExportBundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /v1/bundle/export"""
-
-    path: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern="^/")]
-    everything: bool = False
-    force: bool = False
-
-
-class ImportBundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /v1/bundle/import"""
-
-    path: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern="^/")]
-
-
-class LogQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """GET /v1/logs"""
-
-    since: Annotated[int, msgspec.Meta(ge=0)] = 0
-    run: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
-    newest: bool = False
-    level: Literal["debug", "info", "warning", "error"] = "debug"
-    room: Annotated[str, msgspec.Meta(max_length=64)] = ""
-
-
-class LogLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """PUT /v1/logs/levels"""
-
-    room: Literal["all", "control", "daemon", "learning", "network", "runtime", "storage"]
-    level: Literal["debug", "info", "warning", "error", "default"]
-
-
-class EventQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """GET /events"""
-
-    since: Annotated[int, msgspec.Meta(ge=0)] = 0
-    run: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
-    newest: bool = False
-    wait: Annotated[float, msgspec.Meta(ge=0, le=WAIT_SECONDS)] = 0.0
-
-
-class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /v1/rank"""
-
-    model: Annotated[str, msgspec.Meta(min_length=4, max_length=64)]
-    query: Annotated[str, msgspec.Meta(max_length=1024)]
-
-
-class RankQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """GET /v1/rank"""
-
-    kind: Literal["peers", "models"]
-    query: Annotated[str, msgspec.Meta(max_length=1024)] = ""
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
 
 
 class Api:
@@ -176,6 +94,12 @@ class Api:
             ("POST", "/v1/invitations", self.invite),
             ("DELETE", "/v1/invitations/{invitation}", self.withdraw),
             ("GET", "/v1/models", self.models),
+            ("GET", "/v1/models/show", self.show_model),
+            ("GET", "/v1/models/search", self.search_models),
+            ("POST", "/v1/models/use", self.use_model),
+            ("POST", "/v1/models/rollback", self.roll_back),
+            ("POST", "/v1/models/pins", self.pin_model),
+            ("DELETE", "/v1/models/pins", self.unpin_model),
             ("POST", "/v1/models/export", self.export),
             ("POST", "/v1/bundle/export", self.export_bundle),
             ("POST", "/v1/bundle/import", self.import_bundle),
@@ -265,6 +189,25 @@ class Api:
     async def models(self, request: Request) -> Any:
         """The models kept here."""
         return self._operator.models()
+
+    async def show_model(self, request: Request) -> Any:
+        return self._operator.show_model(_query(request, OneModel).model)
+
+    async def search_models(self, request: Request) -> Any:
+        asked = _query(request, Search)
+        return self._operator.search_models(asked.query, asked.limit)
+
+    async def use_model(self, request: Request) -> Any:
+        return await self._operator.use_model((await _body(request, Use)).model)
+
+    async def roll_back(self, request: Request) -> Any:
+        return await self._operator.roll_back()
+
+    async def pin_model(self, request: Request) -> Any:
+        return await self._operator.pin_model((await _body(request, OneModel)).model)
+
+    async def unpin_model(self, request: Request) -> Any:
+        return self._operator.unpin_model(_query(request, OneModel).model)
 
     async def export(self, request: Request) -> Any:
         asked = await _body(request, Export)

@@ -94,6 +94,32 @@ class Client:
     def models(self) -> list[Document]:
         return self._documents("GET", "/v1/models")
 
+    def show_model(self, model: str) -> Document:
+        """All that is known of one, named by its role or by how its hash begins."""
+        return self._document("GET", "/v1/models/show", query={"model": model})
+
+    def search_models(self, query: str, limit: int = 20) -> Document:
+        """What is known there for these words, best first."""
+        asked = {"query": query, "limit": limit}
+        return self._document("GET", "/v1/models/search", query=asked)
+
+    def use_model(self, model: str | None) -> Document:
+        """Have predictions use this model; None: the serving average again."""
+        body = {"model": model}
+        return self._document("POST", "/v1/models/use", body=body, timeout=EXPORT_TIMEOUT)
+
+    def roll_back(self) -> Document:
+        """Have predictions use the serving model before the one that they use now."""
+        return self._document("POST", "/v1/models/rollback", timeout=EXPORT_TIMEOUT)
+
+    def pin_model(self, model: str) -> Document:
+        """Have it kept, whatever the quota."""
+        body = {"model": model}
+        return self._document("POST", "/v1/models/pins", body=body, timeout=EXPORT_TIMEOUT)
+
+    def unpin_model(self, model: str) -> Document:
+        return self._document("DELETE", "/v1/models/pins", query={"model": model})
+
     def export(self, model: str, path: Path, timeout: float = EXPORT_TIMEOUT) -> Document:
         """Write a model (its role, or how its hash begins) into a file of this machine."""
         body = {"model": model, "path": str(path.absolute())}

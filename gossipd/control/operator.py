@@ -24,6 +24,7 @@ class Operator(Protocol):
         bytes_out},
         training: {paused, why_not, steps, cycles, loss, examples, class_counts},
         guest: {train_when, plugged, battery, bytes_today, resting},
+        using: {hash, chosen},
         models: {base | head | serving: {hash, held_out_loss, held_out_accuracy, held_out: {metric:
         value}}},
         updates: {offered, fetched, merged, adopted, redundant, refused},
@@ -32,6 +33,7 @@ class Operator(Protocol):
 
         `membership` is None in an open swarm, else as a row of `members()` and {founded_by, known,
         revoked};
+        `using`: the model that answers, and whether somebody chose it with `use_model`;
         `why_not` and `resting`: in words why it does not train, or talks to nobody, or None;
         `battery` 0 to 1, or None;
         `author` is its key in lineages; `uptime` in seconds; `seconds` is how long a wait lasts,
@@ -124,15 +126,46 @@ class Operator(Protocol):
 
     def models(self) -> list[Document]:
         """[{hash, role, author, created, lineage: {author key: steps}, held_out_loss,
-        held_out_accuracy, size}]; role: base | head | serving | other; `created` in Unix seconds,
-        `size` in bytes.
+        held_out_accuracy, size, used, pinned}]; role: base | head | serving | other; `created` in
+        Unix seconds, `size` in bytes; `used`: it answers, by choice or as the serving average.
         """
         ...
 
+    def show_model(self, model: str) -> Document:
+        """One model, by role or by how its hash begins: what its manifest says of it (title, tags,
+        licence, labels, loss, accuracy, author, role, created), as far as one was seen; a row of
+        `models()` where it is kept here; {hash, task, here, used, pinned}: `here`, whether it can
+        be used."""
+        ...
+
+    def search_models(self, query: str, limit: int) -> Document:
+        """From what is known here, nobody is asked: {query, items: [{model, author, role, title,
+        tags, licence, labels, loss, accuracy, created, here, used, pinned, and as in `rank()`:
+        score, matches, voters, parts}]}, best first; `labels` and measures as its author says."""
+        ...
+
+    async def use_model(self, model: str | None) -> Document:
+        """Let this model answer from now on, or with None the serving average again: {hash, chosen,
+        query}; `query`: the search that this was a click for, or None."""
+        ...
+
+    async def roll_back(self) -> Document:
+        """Let the serving model answer that did before the one that does now: as `use_model`, and
+        {before}."""
+        ...
+
+    async def pin_model(self, model: str) -> Document:
+        """Never collect it: {hash, pinned, query}."""
+        ...
+
+    def unpin_model(self, model: str) -> Document:
+        """Let it go when room is needed. Answers as `pin_model`."""
+        ...
+
     async def evaluate(self) -> Document:
-        """The serving model on the task's test set, where it has none on what is held out here:
-        {hash, loss, accuracy, examples, on, ...}; `accuracy` is None for a regression, which has
-        `rmse` and `r2`."""
+        """The model that answers, on the task's test set, or where that is none on what is held out
+        here: {hash, loss, accuracy, examples, on, ...}; `accuracy` is None for a regression, which
+        has `rmse` and `r2`."""
         ...
 
     def identity(self) -> Document:

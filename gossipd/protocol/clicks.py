@@ -62,9 +62,40 @@ class KnownModel:
     """What a manifest says of a model, for people to choose by."""
 
     model: bytes
+    update: bytes
     author: str
     role: Role
     tags: tuple[str, ...]
+    title: str
+    licence: str
+    loss: float | None
+    accuracy: float | None
+    """As its author has measured it."""
+    created: float
+    class_counts: tuple[int, ...] | None
+
+    @property
+    def said(self) -> list[str]:
+        """Whose words a query must have all of to match it."""
+        labels = profile.words_of(self.class_counts)
+        return [self.title, self.licence, self.role, *self.tags, *labels]
+
+
+def _known(update: Update) -> KnownModel:
+    manifest = update.manifest
+    return KnownModel(
+        manifest.model,
+        update.id,
+        update.author,
+        manifest.role,
+        manifest.tags,
+        manifest.title or "",
+        manifest.licence or "",
+        manifest.loss,
+        manifest.accuracy,
+        manifest.created,
+        manifest.class_counts,
+    )
 
 
 @dataclass(slots=True)
@@ -184,12 +215,10 @@ class Clicks:
                 self._note_model(document)
 
     def _note_model(self, update: Update) -> None:
-        manifest = update.manifest
-        item = item_of_model(manifest.model)
-        if item not in self.models:
-            self.catalogue.put(item, [*manifest.tags, *profile.words_of(manifest.class_counts)])
-        known = KnownModel(manifest.model, update.author, manifest.role, manifest.tags)
-        self.models[item] = known
+        item = item_of_model(update.manifest.model)
+        if item not in self.models:  # nobody describes anew what another has described
+            self.models[item] = _known(update)
+            self.catalogue.put(item, self.models[item].said)
         self.models.move_to_end(item)
         while len(self.models) > MODELS:
             self.catalogue.drop(self.models.popitem(last=False)[0])

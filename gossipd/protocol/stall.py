@@ -152,7 +152,6 @@ class StallRule:
             self._sampler.draw(asked, 1, told, now, out)
             return
         # Who is called is likely to train in the round to be opened, and to draw the one after it.
-        self._look_ahead(self._clock.next, now, out)
         self._look_ahead(self._clock.next + 1, now, out)
         turn.missing += 1
         order = self._activity.order(self._clock.next)

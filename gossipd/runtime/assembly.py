@@ -93,6 +93,12 @@ class Options:
     """How a peer is chosen for gossip and anti-entropy, in the asynchronous way."""
     click_seconds: float | None = None
     """Mean seconds between two pulls of clicks; None: they are not exchanged."""
+    title: str = ""
+    tags: tuple[str, ...] = ()
+    licence: str = ""
+    """What is said of the models that this node signs; the task's name is always a tag."""
+    labels: bool = True
+    """Whether others are told how many examples of each label there are here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,8 @@ class Parts:
     waits: Waits
     store: Store
     learner: Learner
+    labels: bool
+    """As in `Options`."""
     restored: bool
     """False on a fresh start, and when what was committed is damaged or gone."""
 
@@ -124,14 +132,15 @@ class Parts:
 
     def leaving(self) -> SignedRecord:
         """The last record of this life: it is no candidate for rounds until its next."""
-        learner = self.learner
-        addresses = tuple(self.transport.addresses)
-        return self.documents.record(addresses, learner.examples, learner.class_counts, "leave")
+        return self._record(self.transport.addresses, "leave")
 
     def record(self, addresses: Sequence[str]) -> SignedRecord:
         """What this node says of itself at these addresses, newly signed."""
-        learner = self.learner
-        return self.documents.record(tuple(addresses), learner.examples, learner.class_counts)
+        return self._record(addresses, "join")
+
+    def _record(self, addresses: Sequence[str], event: Literal["join", "leave"]) -> SignedRecord:
+        counts = self.learner.class_counts if self.labels else None
+        return self.documents.record(tuple(addresses), self.learner.examples, counts, event)
 
 
 def assemble(ports: Ports, options: Options) -> Parts:
@@ -164,7 +173,15 @@ def assemble(ports: Ports, options: Options) -> Parts:
     documents.membership = options.membership
     steps = ReservedCounter(store, "steps", COUNTER_BLOCK)
     outbound = Outbound(
-        identifiers=Identifiers(swarm.id, task, peer_id, (learner.task,)),
+        identifiers=Identifiers(
+            swarm.id,
+            task,
+            peer_id,
+            (learner.task, *options.tags),
+            options.title,
+            options.licence,
+            options.labels,
+        ),
         documents=documents,
         models=models,
         learner=learner,
@@ -266,6 +283,7 @@ def assemble(ports: Ports, options: Options) -> Parts:
         waits=waits,
         store=store,
         learner=learner,
+        labels=options.labels,
         restored=head is not None,
     )
 

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from msgspec import UNSET
+
 from gossipd.protocol.events import (
     LearningFailed,
     PublishServing,
@@ -44,6 +46,10 @@ class Identifiers:
     task: bytes
     peer_id: str
     tags: tuple[str, ...]
+    title: str = ""
+    licence: str = ""
+    labels: bool = True
+    """Whether it says how many examples of each label there are."""
 
 
 class Outbound:
@@ -185,11 +191,13 @@ class Outbound:
             lineage=lineage,
             examples=self._learner.examples,
             steps=steps,
-            class_counts=self._learner.class_counts,
+            class_counts=self._learner.class_counts if self._identifiers.labels else None,
             round=round_,
             loss=evaluation.loss if evaluation.examples else None,
             accuracy=evaluation.accuracy if evaluation.examples else None,
             tags=self._identifiers.tags,
+            title=self._identifiers.title or UNSET,
+            licence=self._identifiers.licence or UNSET,
             body_size=len(encoded.body),
             chunks=chunk_hashes(encoded.body),
             created=self._clock.wall(),

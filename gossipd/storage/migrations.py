@@ -112,4 +112,23 @@ def _add_clicks(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_begin, _add_clicks)
+def _add_choices_of_models(connection: sqlite3.Connection) -> None:
+    for statement in (
+        # What people want to keep: never collected.
+        """
+        CREATE TABLE pins (
+            model BLOB PRIMARY KEY CHECK (length(model) = 32)
+        ) WITHOUT ROWID
+        """,
+        # What answers in place of the serving average; without a row the average does.
+        """
+        CREATE TABLE used (
+            id    INTEGER PRIMARY KEY CHECK (id = 1),
+            model BLOB NOT NULL CHECK (length(model) = 32)
+        )
+        """,
+    ):
+        connection.execute(statement)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_begin, _add_clicks, _add_choices_of_models)

@@ -1,8 +1,8 @@
 """What may go when room is needed: a pure decision over what lies there.
 
-Never: what is pinned (the models a node stands on, the head's optimiser state, the bodies that
-describe them) and what was written a moment ago, which the runtime may be about to commit. The rest
-goes oldest first, until both the quota and the bound on history hold.
+Never: what is pinned (the models that a node stands on or that people chose, the head's optimiser
+state, the bodies that describe them) and what was written a moment ago, which the runtime may be
+about to commit. The rest goes oldest first, until both the quota and the bound on history hold.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -133,6 +133,11 @@ class DiskStore:
             for model in models:
                 self._recent_vectors.pop(model.model, None)
 
+    def remember(self, model: StoredModel) -> None:
+        """Add a saved model to those that are known; what the node stands on stays as it is."""
+        with self._database.transaction("remember a model") as rows:
+            _remember(rows, model, _take(rows, _AGE, 1))
+
     def pointers(self) -> Pointers | None:
         row = self._database.row("SELECT base, head, serving, momentum FROM pointers")
         return Pointers(row[0], row[1], row[2], bool(row[3])) if row else None
@@ -169,6 +174,31 @@ class DiskStore:
                 "give a path in a directory that exists, is writable and has room",
                 ExitCode.FAILURE,
             ) from error
+
+    # --- what people chose -----------------------------------------------------------------------
+
+    def pin(self, model: bytes) -> None:
+        """Never collect this model, until `unpin`."""
+        with self._database.transaction("pin a model") as rows:
+            rows.execute("INSERT OR IGNORE INTO pins VALUES (?)", (model,))
+
+    def unpin(self, model: bytes) -> None:
+        with self._database.transaction("unpin a model") as rows:
+            rows.execute("DELETE FROM pins WHERE model = ?", (model,))
+
+    def pins(self) -> frozenset[bytes]:
+        return frozenset(model for (model,) in self._database.rows("SELECT model FROM pins"))
+
+    def use(self, model: bytes | None) -> None:
+        """Answer with this model in place of the serving average; None: with the average again."""
+        with self._database.transaction("choose a model") as rows:
+            rows.execute("DELETE FROM used")
+            if model is not None:
+                rows.execute("INSERT INTO used VALUES (1, ?)", (model,))
+
+    def used(self) -> bytes | None:
+        row = self._database.row("SELECT model FROM used")
+        return row[0] if row else None
 
     # --- updates ---------------------------------------------------------------------------------
 
@@ -313,7 +343,8 @@ class DiskStore:
         """Remove what is beyond the quota or the bounds on history; the bytes that were freed.
 
         The quota is for models and bodies; the bounds on history keep the database small. Oldest
-        first. What the node stands on stays, even when that alone is beyond the quota.
+        first. What the node stands on and what people chose stay, even when they alone are beyond
+        the quota.
         """
         lying = list(self._files.scan())
         with self._database.lock:
@@ -336,6 +367,8 @@ class DiskStore:
         """What must stay, and how old the rest is. Under the lock."""
         pointers = self.pointers()
         standing = {pointers.base, pointers.head, pointers.serving} if pointers else set()
+        used = self.used()
+        standing |= self.pins() | (set() if used is None else {used})
         recent = set(self._recent_vectors)
         describing = {
             update

@@ -28,6 +28,9 @@ ADDRESSES_PER_RECORD = 8
 ADDRESS_TEXT = 256
 TAGS = 16
 TAG_TEXT = 64
+TITLE_TEXT = 128
+LICENCE_TEXT = 64
+"""Ample for a licence's short name, or an SPDX expression of a few."""
 REASON_TEXT = 512
 ABOUT_TEXT = 128
 """In which a peer says what it learns."""

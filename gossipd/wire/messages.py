@@ -1,9 +1,8 @@
-"""The vocabulary: every message and every signed document, typed and bounded.
+"""The vocabulary: every message, typed and bounded; and, by import, every signed document.
 
-Documents are signed by their author and relayed unchanged by anybody (`PeerRecord`, `StepClaim`,
-`Manifest`, `Membership`, ...). Messages travel between two connected peers only; the connection
-itself proves who sends them. Unknown fields are ignored, so a newer minor version may add optional
-ones.
+Documents (`documents`, `papers`, `clicks`) are signed by their author and relayed unchanged by
+anybody. Messages travel between two connected peers only; the connection itself proves who sends
+them. Unknown fields are ignored, so a newer minor version may add optional ones.
 """
 
 from typing import Annotated, Literal
@@ -12,7 +11,31 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import force_setattr
 
 from gossipd.wire import limits
-from gossipd.wire.clicks import ClickSheet, SheetBytes
+from gossipd.wire.clicks import SheetBytes
+from gossipd.wire.documents import GENESIS as GENESIS
+from gossipd.wire.documents import WHOLE as WHOLE
+from gossipd.wire.documents import ZERO as ZERO
+from gossipd.wire.documents import AbridgedManifest as AbridgedManifest
+from gossipd.wire.documents import (
+    AuthorKey,
+    Counter,
+    EnvelopeBytes,
+    Lineage,
+    LineageName,
+    MembershipBytes,
+    Text,
+)
+from gossipd.wire.documents import Digest as Digest
+from gossipd.wire.documents import Document as Document
+from gossipd.wire.documents import Manifest as Manifest
+from gossipd.wire.documents import Mode as Mode
+from gossipd.wire.documents import Participation as Participation
+from gossipd.wire.documents import PeerId as PeerId
+from gossipd.wire.documents import PeerRecord as PeerRecord
+from gossipd.wire.documents import Role as Role
+from gossipd.wire.documents import Sample as Sample
+from gossipd.wire.documents import SealedManifest as SealedManifest
+from gossipd.wire.documents import StepClaim as StepClaim
 from gossipd.wire.identifiers import author_key, record_mark
 from gossipd.wire.papers import Invitation as Invitation
 from gossipd.wire.papers import Membership as Membership
@@ -24,147 +47,8 @@ from gossipd.wire.papers import SignedRevocation as SignedRevocation
 VERSION = 1
 """Major version of wire and protocol ids; a peer with another one is refused with a reason."""
 
-Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
-AuthorKey = Annotated[bytes, Meta(min_length=8, max_length=8)]
-Counter = Annotated[int, Meta(ge=0, le=limits.COUNTER)]
-Float = Annotated[float, Meta(ge=-3.5e38, le=3.5e38)]
-Address = Annotated[str, Meta(max_length=limits.ADDRESS_TEXT)]
-EnvelopeBytes = Annotated[bytes, Meta(max_length=limits.ENVELOPE_BYTES)]
-Text = Annotated[str, Meta(max_length=limits.REASON_TEXT)]
-PeerId = Annotated[str, Meta(min_length=1, max_length=64)]
-MembershipBytes = Annotated[bytes, Meta(max_length=limits.MEMBERSHIP_BYTES)]
-
-Role = Literal["base", "head", "serving"]
-Kind = Literal["full", "delta"]
-Mode = Literal["rounds", "gossip"]
-Lineage = Annotated[dict[AuthorKey, Counter], Meta(max_length=limits.AUTHORS)]
-LineageName = Annotated[bytes, Meta(min_length=16, max_length=16)]
-"""BLAKE2b-128 of a lineage's bytes: see `lineages`."""
 Held = Annotated[bytes, Meta(max_length=limits.LINEAGES_SHOWN * limits.LINEAGE_HINT_BYTES)]
 """Which lineages the sender holds, the latest first: the first bytes of each one's name."""
-
-GENESIS = b"genesis"
-"""Reference of a delta against the task's initial model."""
-ZERO = b"zero"
-"""Reference of a full model."""
-WHOLE = b"whole/"
-"""Before a model's content hash the key of a blob: its float32, little-endian."""
-
-# --- signed documents --------------------------------------------------------------------------
-
-
-class PeerRecord(Struct, frozen=True, kw_only=True):
-    """Who a peer is and where, signed by itself; a higher (incarnation, seq) replaces it."""
-
-    incarnation: Counter
-    seq: Counter
-    addresses: Annotated[tuple[Address, ...], Meta(max_length=limits.ADDRESSES_PER_RECORD)] = ()
-    examples: Counter = 0
-    class_counts: Annotated[tuple[Counter, ...], Meta(max_length=limits.CLASSES)] | None = None
-    counter: Counter = 1
-    """MoDeST's persistent join counter."""
-    event: Literal["join", "leave"] = "join"
-    membership: MembershipBytes | UnsetType = UNSET
-    """In a closed swarm its author's, so that whoever is told of a peer can see that it belongs."""
-
-
-class StepClaim(Struct, frozen=True, kw_only=True):
-    """How far its author has trained; what a lineage says about others must be covered by these."""
-
-    incarnation: Counter
-    steps: Counter
-
-
-class Manifest(Struct, frozen=True, kw_only=True):
-    """The signed description of one update. Its body is raw codec bytes, trusted only by hash."""
-
-    swarm: Digest
-    task: Digest
-    incarnation: Counter
-    seq: Counter
-    role: Role
-    kind: Kind
-    reference: Annotated[bytes, Meta(min_length=4, max_length=32)]
-    """What a delta is against: a model's content hash, GENESIS or ZERO."""
-    codec: Annotated[str, Meta(max_length=32)]
-    layout: Digest
-    parameters: Annotated[int, Meta(ge=1, le=limits.PARAMETERS)]
-    model: Digest
-    """Content hash of the decoded float32 vector."""
-    base: Digest | None = None
-    """Content hash of the model that training started from."""
-    variances: Annotated[tuple[Float, ...], Meta(max_length=limits.TENSORS)] = ()
-    """Population variance per tensor, in layout order, before encoding."""
-    lineage: Lineage
-    examples: Counter
-    steps: Counter
-    class_counts: Annotated[tuple[Counter, ...], Meta(max_length=limits.CLASSES)] | None = None
-    round: Counter = 0
-    loss: Float | None = None
-    accuracy: Annotated[float, Meta(ge=0, le=1)] | None = None
-    """As the author measured it on its own held-out examples."""
-    tags: Annotated[
-        tuple[Annotated[str, Meta(max_length=limits.TAG_TEXT)], ...], Meta(max_length=limits.TAGS)
-    ] = ()
-    body_size: Annotated[int, Meta(ge=1, le=limits.BODY_BYTES)]
-    chunks: Annotated[tuple[Digest, ...], Meta(min_length=1, max_length=limits.CHUNKS)]
-    created: Annotated[float, Meta(ge=0, le=4.2e9)]
-    """Unix seconds by the author's clock; shown to people, never used in a decision."""
-
-
-class AbridgedManifest(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A manifest's envelope in a message to somebody who holds a lineage like the one in it."""
-
-    head: EnvelopeBytes
-    """The signed payload up to its lineage..."""
-    tail: EnvelopeBytes
-    """... and from there on."""
-    public_key: Annotated[bytes, Meta(min_length=32, max_length=32)]
-    signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
-    against: LineageName
-    """What the receiver holds."""
-    changes: Lineage
-    """The entries that differ from it; 0: not in this lineage."""
-
-
-SealedManifest = EnvelopeBytes | AbridgedManifest
-
-
-class Sample(Struct, frozen=True, kw_only=True):
-    """Who trains in a round, and on which model; signed by the aggregator that drew it.
-
-    Nothing of its author is in it, so aggregators that drew the same sample sign the same words.
-    """
-
-    round: Counter
-    peers: Annotated[tuple[PeerId, ...], Meta(min_length=1, max_length=limits.SAMPLE)]
-    """In the round's order."""
-    model: Digest
-    attempt: Counter = 0
-    """Tells hand-outs of one number apart, when a round has to be opened again."""
-
-
-class Participation(Struct, frozen=True, kw_only=True):
-    """Its author has trained in the sample of the round before: half of a sample prove a round."""
-
-    incarnation: Counter
-    round: Counter
-    """The one that the training was for: the sample's and one."""
-    sample: Digest
-    """Of the signed payload."""
-
-
-Document = (
-    PeerRecord
-    | StepClaim
-    | Manifest
-    | Sample
-    | Participation
-    | Membership
-    | Revocation
-    | ClickSheet
-    | Invitation
-)
 
 # --- messages ----------------------------------------------------------------------------------
 

@@ -207,3 +207,58 @@ def test_a_ranking_says_who_and_on_request_why(daemon: ServedOperator, tmp_path:
 def test_a_vote_says_that_it_stays_here(daemon: ServedOperator, tmp_path: Path) -> None:
     said = gossipd("rank", "vote", "abab", "--query", "digits", home=tmp_path).out
     assert said.strip() == "noted for 'digits', and kept on this device"
+
+
+def test_models_are_searched_and_shown(daemon: ServedOperator, tmp_path: Path) -> None:
+    head, line = gossipd("models", "search", "seals", home=tmp_path).out.splitlines()
+    assert head.split()[:5] == ["MODEL", "BY", "SCORE", "VOTES", "ACCURACY"]
+    assert line.split()[:5] == ["abababababababab", "words", "0.30", "1", "0.9375"]
+    assert line.endswith("Seals, digits, CC-BY-4.0")
+    why = gossipd("models", "search", "seals", "--explain", home=tmp_path).out
+    assert f"vote of {PEER}: 2 words, 1 choices of 4 in common" in why
+    none = gossipd("models", "search", "nonsense", home=tmp_path).out
+    assert none == "no model that is known here has to do with 'nonsense'\n"
+
+    lines = gossipd("models", "show", "abababab", home=tmp_path).out.splitlines()
+    assert lines[0].split() == ["hash", "ab" * 32]
+    assert {"title Seals", "licence CC-BY-4.0", "taught by 2, 1,234 steps"} <= {
+        " ".join(line.split()) for line in lines
+    }
+    assert daemon.operator.asked[-1] == ("show_model", "abababab")
+
+
+def test_a_chosen_model_answers_until_follow(daemon: ServedOperator, tmp_path: Path) -> None:
+    assert "by choice" not in gossipd("status", home=tmp_path).out
+    chosen = gossipd("models", "use", "abababab", home=tmp_path).out
+    assert chosen.startswith(
+        "predictions use abababababababab, until `gossipd models use --follow`"
+    )
+    assert chosen.endswith("noted for 'seals'\n")
+    assert "abababababababab, by choice" in gossipd("status", home=tmp_path).out
+    assert gossipd("models", "ls", home=tmp_path).out.splitlines()[1].endswith("used")
+
+    followed = gossipd("models", "use", "--follow", home=tmp_path).out
+    assert followed == "predictions use the serving model again, now abababababababab\n"
+    assert daemon.operator.asked[-1] == ("use_model", "None")
+    back = gossipd("models", "rollback", home=tmp_path).out
+    assert back.startswith("predictions use cdcdcdcdcdcdcdcd instead of abababababababab, until")
+
+
+def test_models_are_pinned_and_unpinned(daemon: ServedOperator, tmp_path: Path) -> None:
+    said = gossipd("models", "pin", "serving", home=tmp_path).out
+    assert said == "abababababababab is kept; noted for 'label/3'\n"
+    said = gossipd("models", "unpin", "abababab", home=tmp_path).out
+    assert said == "abababababababab may go when room is needed\n"
+    assert daemon.operator.asked == [("pin_model", "serving"), ("unpin_model", "abababab")]
+
+
+def test_a_pinned_model_is_listed_however_old_it_is(daemon: ServedOperator, tmp_path: Path) -> None:
+    (serving,) = daemon.operator.models()
+    older = [
+        {**serving, "role": "other", "created": float(n), "hash": f"{n:064x}", "pinned": n == 0}
+        for n in range(9)
+    ]
+    daemon.operator.models = lambda: [*older, serving]  # type: ignore[method-assign]
+    lines = gossipd("models", "ls", home=tmp_path).out.splitlines()
+    assert [line.endswith("pinned") for line in lines].count(True) == 1
+    assert lines[-1] == "... and 3 older ones (--all shows them)"

@@ -67,6 +67,10 @@ def test_the_client_reads_what_the_operator_says(daemon: ServedOperator, client:
     assert [peer["peer_id"] for peer in client.peers()] == [OTHER]
     assert [model["role"] for model in client.models()] == ["serving"]
     assert client.rank("models")["items"][0]["author"] == OTHER
+    assert client.show_model("serving")["title"] == "Seals"
+    (found,) = client.search_models("seals on ice & snow", 7)["items"]
+    assert found["licence"] == "CC-BY-4.0"
+    assert ("search_models", "seals on ice & snow", "7") in daemon.operator.asked
     assert client.identity()["peer_id"] == PEER
     assert client.evaluate()["accuracy"] == 0.95
 

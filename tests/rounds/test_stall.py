@@ -75,11 +75,11 @@ def test_what_was_over_when_it_was_told_counts_from_when_it_was(
     assert now == pytest.approx(100.0 + waits, abs=0.1)
 
 
-def test_who_is_called_upon_meets_those_whom_the_next_rounds_will_need(
+def test_who_is_called_upon_meets_those_whom_it_will_draw_after_that_round(
     rule: StallRule, draws: Draws
 ) -> None:
     rule.on_timer(STALL * 1.3, [])
-    assert draws.looked_at == [7, 8]
+    assert draws.looked_at == [8]
 
 
 def test_a_peer_says_for_how_long_it_has_seen_no_round_go_on() -> None:

@@ -67,6 +67,8 @@ def test_a_state_of_every_version_is_understood(version: int, home: Path) -> Non
     sheets = [(golden_state.SHEET.envelope, golden_state.SHEET.at)] if version > 1 else []
     assert list(store.sheets()) == sheets
     assert list(store.choices()) == ([golden_state.CHOICE] if version > 1 else [])
+    assert store.pins() == ({golden_state.PINNED} if version > 2 else set())
+    assert store.used() == (golden_state.USED if version > 2 else None)
     step(store, golden_state.LAST + 1)
     assert head_of(store) == golden_state.LAST + 1
 

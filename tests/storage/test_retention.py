@@ -113,6 +113,32 @@ def test_a_store_beyond_its_quota_forgets_old_models_and_keeps_the_head(home: Pa
     assert store.collect() == 0
 
 
+def test_what_people_chose_stays_beyond_quota_and_history_until_they_let_go(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "HISTORY_MODELS", 2)
+    store = open_store(home)
+    for number in range(1, 8):
+        step(store, number)
+    store.pin(model_of(2))
+    store.use(model_of(3))
+    store.close()
+    store = open_store(home, quota=1)  # nothing is recent any more
+
+    store.collect()
+    chosen = {model_of(2), model_of(3)}
+    kept = {row.model for row in store.models()}
+    assert kept == chosen | {model_of(1), model_of(7)}, "the first is the base of all"
+    assert all(store.load_vector(model) is not None for model in kept)
+    assert store.load_body(update_of(2)) is not None, "what describes it"
+
+    store.unpin(model_of(2))
+    store.use(None)
+    store.collect()
+    assert {row.model for row in store.models()} == {model_of(1), model_of(7)}
+    assert (store.pins(), store.used()) == (frozenset(), None)
+
+
 def test_what_was_just_written_is_not_collected_before_its_commit(home: Path) -> None:
     store = open_store(home, quota=1)
     step(store, 1)

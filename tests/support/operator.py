@@ -30,6 +30,7 @@ class FakeOperator:
         self._home = home
         self._pid = pid
         self._paused = False
+        self.used: str | None = None
 
     def status(self) -> dict[str, Any]:
         if self.failure:
@@ -77,6 +78,7 @@ class FakeOperator:
                 "bytes_today": 0,
                 "resting": None,
             },
+            "using": {"hash": self.used or "ab" * 32, "chosen": self.used is not None},
             "models": {
                 "base": {
                     "hash": "ef" * 32,
@@ -254,8 +256,49 @@ class FakeOperator:
                 "size": 19_240,
                 "codec": "q3+deflate",
                 "body_size": 1_210,
+                "used": self.used is not None,
+                "pinned": False,
             }
         ]
+
+    def show_model(self, model: str) -> dict[str, Any]:
+        self.asked.append(("show_model", model))
+        said = {"title": "Seals", "tags": ["digits"], "licence": "CC-BY-4.0", "labels": ["label/3"]}
+        return {**self.models()[0], **said, "task": "digits", "here": True}
+
+    def search_models(self, query: str, limit: int) -> dict[str, Any]:
+        self.asked.append(("search_models", query, str(limit)))
+        if query == "nonsense":
+            return {"query": query, "items": []}
+        said = {
+            "title": "Seals",
+            "licence": "CC-BY-4.0",
+            "labels": ["label/3"],
+            "loss": 0.25,
+            "accuracy": 0.9375,
+            "created": 1_700_000_000.0,
+            "here": True,
+            "used": self.used is not None,
+            "pinned": False,
+        }
+        return {"query": query, "items": [{**self.rank("models", query, 1)["items"][0], **said}]}
+
+    async def use_model(self, model: str | None) -> dict[str, Any]:
+        self.asked.append(("use_model", str(model)))
+        self.used = None if model is None else "ab" * 32
+        return {"hash": "ab" * 32, "chosen": model is not None, "query": model and "seals"}
+
+    async def roll_back(self) -> dict[str, Any]:
+        self.asked.append(("roll_back",))
+        return {"hash": "cd" * 32, "chosen": True, "query": None, "before": "ab" * 32}
+
+    async def pin_model(self, model: str) -> dict[str, Any]:
+        self.asked.append(("pin_model", model))
+        return {"hash": "ab" * 32, "pinned": True, "query": "label/3"}
+
+    def unpin_model(self, model: str) -> dict[str, Any]:
+        self.asked.append(("unpin_model", model))
+        return {"hash": "ab" * 32, "pinned": False, "query": None}
 
     async def evaluate(self) -> dict[str, Any]:
         self.evaluating.set()

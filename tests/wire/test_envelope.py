@@ -200,6 +200,8 @@ def test_the_largest_manifest_that_its_limits_allow_fits_into_an_envelope() -> N
         lineage={n.to_bytes(8, "big"): limits.COUNTER for n in range(limits.AUTHORS)},
         class_counts=(limits.COUNTER,) * limits.CLASSES,
         tags=("ü" * limits.TAG_TEXT,) * limits.TAGS,
+        title="ü" * limits.TITLE_TEXT,
+        licence="ü" * limits.LICENCE_TEXT,
         body_size=limits.BODY_BYTES,
         chunks=(bytes(32),) * limits.CHUNKS,
     )

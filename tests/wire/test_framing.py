@@ -240,6 +240,8 @@ SPOILT: list[tuple[type[Any], str, str, list[Any]]] = [
     (Manifest, "manifest", "accuracy", [NAN, INF, -INF, -0.01, 1.01, "1"]),
     (Manifest, "manifest", "created", [NAN, INF, -INF, -1.0, 1e10]),
     (Manifest, "manifest", "tags", [["x" * 65], ["x"] * 17]),
+    (Manifest, "manifest-titled", "title", ["x" * 129, None, b"x"]),
+    (Manifest, "manifest-titled", "licence", ["x" * 65, None, b"x"]),
     (Manifest, "manifest", "body_size", [0, limits.BODY_BYTES + 1]),
     (Manifest, "manifest", "chunks", [[], [B(31)], [D] * 1025]),
     (Manifest, "manifest", "base", [B(31), ""]),
