@@ -93,6 +93,22 @@ KINDS = {
             "gate": "true: the gate refused the result, since it would have done harm",
         },
     ),
+    "model-chosen": Kind(
+        "Another model answers from now on, or the serving average again.",
+        {
+            "hash": "hash of the model that answers",
+            "chosen": "false: the serving average",
+            "query": "the search that this was a click for, or null",
+        },
+    ),
+    "model-pinned": Kind(
+        "A model is never collected, or may be again.",
+        {
+            "hash": "hash",
+            "pinned": "which of the two",
+            "query": "the search that this was a click for, or null",
+        },
+    ),
     "chosen": Kind(
         "The operator has said that a model suits some words.",
         {"query": "the words", "shared": "whether others are told"},
