@@ -233,7 +233,7 @@ def test_stopping_does_not_wait_for_long_polls(tmp_path: Path) -> None:
         client = Client(daemon.path)
         reader = threading.Thread(target=lambda: answers.append(client.events(wait=50)))
         reader.start()
-        client.status()
+        assert daemon.events.awaited.wait(10)
         started = time.monotonic()
         daemon.stop()
         reader.join(10)

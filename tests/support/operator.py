@@ -347,13 +347,25 @@ class FakeOperator:
         return self.warnings
 
 
+class WatchedLog(EventLog):
+    """Says when somebody has begun to wait for an event."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.awaited = threading.Event()
+
+    async def wait(self, seq: int, timeout: float) -> None:
+        self.awaited.set()
+        await super().wait(seq, timeout)
+
+
 class ServedOperator:
     """A fake operator behind a real API, on a loop in a thread of its own."""
 
     def __init__(self, home: Path, pid: int) -> None:
         self.path = home / "api.sock"
         self.operator = FakeOperator(str(home), pid)
-        self.events = EventLog()
+        self.events = WatchedLog()
         self.records = LogRing()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
