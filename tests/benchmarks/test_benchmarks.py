@@ -21,6 +21,7 @@ COMMANDS = [
     "guest",
     "islands",
     "quake",
+    "ranking",
     "returning",
     "rounds",
     "scale",
