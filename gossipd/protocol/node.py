@@ -422,8 +422,9 @@ class Node:
 
     def _compare_clocks(self, peer: str, hello: Hello, now: float) -> None:
         known, wall = self.peers.table.get(peer), self.members.wall(now)
-        if known is not None and wall is not None and hello.time is not UNSET:
-            known.clock = hello.time - wall
+        told = hello.introduction.time
+        if known is not None and wall is not None and told is not UNSET:
+            known.clock = told - wall
 
     def _on_request_failed(
         self, event: events.RequestFailed, now: float, out: list[Output]
