@@ -157,6 +157,8 @@ async def _run(
                 watched.cancel()
             tell("STOPPING=1")
             log.info("stopping")
+            if config.learning.background:
+                stand_back(0)  # somebody waits for its end
     return ExitCode.OK
 
 
