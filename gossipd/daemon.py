@@ -47,7 +47,7 @@ from gossipd.protocol.round_events import Leaving
 from gossipd.reloading import Reloader
 from gossipd.runtime import state
 from gossipd.runtime.assembly import Options, Parts, Ports, assemble
-from gossipd.runtime.ports import Clock, Learner
+from gossipd.runtime.ports import Clock
 from gossipd.storage.lock import Lock
 from gossipd.storage.store import DiskStore
 from gossipd.upkeep import Upkeep
@@ -192,7 +192,7 @@ async def _daemon(
             keep_revocations=books.keep_revocations,
             let_in=partial(_let_in, Invitations(books), clock),
         )
-        options = _options(config, learner, swarm, books)
+        options = _options(config, swarm, books)
         parts = await compute.run(_assembled, ports, options, paths)
         data = DataFiles(learner, compute, partial(_report, event_log))
         if store.pointers() is not None and not parts.restored:
@@ -304,11 +304,10 @@ def _swarm(config: Config, books: Books) -> bytes | None:
     return closed
 
 
-def _options(config: Config, learner: Learner, swarm: bytes | None, books: Books) -> Options:
+def _options(config: Config, swarm: bytes | None, books: Books) -> Options:
     own = books.own()
     return options_of(
         config,
-        learner,
         swarm=swarm,
         membership=b"" if own is None else own.envelope,
         revocations=tuple(signed.envelope for signed in books.revoked()),
