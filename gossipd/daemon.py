@@ -179,8 +179,9 @@ async def _daemon(
     event_log = EventLog()
     try:
         learner = await compute.run(_learner, config, paths, identity)
+        transport = _transport(config, identity, state.load(store).port)
         ports = Ports(
-            transport=_transport(config, identity, state.load(store).port),
+            transport=transport,
             store=store,
             clock=clock,
             compute=compute,
@@ -201,7 +202,7 @@ async def _daemon(
             _report(event_log, "restored", _standing(parts))
         day = Day(paths.home / "traffic.json", config.guest.max_per_day * 1_000_000)
         upkeep = Upkeep(parts, store, clock, Guest(config.guest), day, data, event_log)
-        reloader = Reloader(config, read, parts.engine.feed, upkeep)
+        reloader = Reloader(config, read, parts.engine.feed, upkeep, store, transport)
         if not sys.stderr.isatty():  # on a terminal that is closed it is the usual end
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.on_signal)
         operations = Operations(

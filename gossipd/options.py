@@ -37,6 +37,7 @@ def options_of(
         dial_timeout=network.dial_timeout,
         progress_timeout=network.progress_timeout,
         allow=network.allow,
+        block=network.block,
         rounds=_rounds(config) if config.mode == "rounds" else None,
         membership=membership,
         revocations=revocations,

@@ -90,6 +90,13 @@ class Upkeep:
             self._say("resting" if why else "talking-again", reason=why)
         self.resting = why
 
+    def restrict(self, allowed: tuple[str, ...], blocked: tuple[str, ...]) -> None:
+        """The operator's choice of whom to talk to; while the daemon rests, for when it talks
+        again."""
+        self._allowed = allowed
+        now = (self._parts.node.setup.peer_id,) if self.resting else allowed
+        self._parts.engine.feed(events.Restricted(now, blocked))
+
     def obey(self, why: str | None) -> None:
         """Pause or resume training; `why` None: nothing is against it."""
         if (why is not None) != self._paused:

@@ -70,7 +70,7 @@ class Node:
         self.members = Members(setup.swarm.id, setup.membership, setup.revocations)
         self.view = SwarmView(self.members)
         self.peers = Peers(setup.peer_id, rng, setup.max_connections, self._needed)
-        self.peers.overlay = Overlay(setup.allow)
+        self.peers.overlay = Overlay(setup.allow, setup.block)
         self.exchange = Exchange(
             setup.terms,
             self.view,
@@ -114,7 +114,9 @@ class Node:
             events.TimerFired: self._on_timer,
             events.Discovered: self._on_discovered,
             events.Forgotten: lambda e, now, out: self.peers.forget(e.peer, now, out),
-            events.Restricted: lambda e, now, out: self.peers.restrict(e.allowed, now, out),
+            events.Restricted: lambda e, now, out: self.peers.restrict(
+                e.allowed, now, out, e.blocked
+            ),
             events.ClockRead: self._expulsion.on_clock,
             events.MemberRevoked: self._expulsion.on_revoked,
             events.MembershipRenewed: lambda e, now, out: self.members.renew(e.membership),
