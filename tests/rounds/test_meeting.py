@@ -63,7 +63,7 @@ def test_a_swarm_that_begins_asks_nobody_for_models_or_rounds() -> None:
     with Simulation(1, keep_messages=True) as sim:
         for number in range(4):
             learner = StubLearner(number)
-            sim.add(f"n{number}", learner, options_of(Config(mode="rounds"), learner, swarm=None))
+            sim.add(f"n{number}", learner, options_of(Config(mode="rounds"), swarm=None))
         sim.introduce(*sim.nodes)
         sim.start(*sim.nodes)
         sim.run_until(lambda: all(len(n.live.node.peers.admitted()) == 3 for n in sim.running), 5)
