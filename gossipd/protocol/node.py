@@ -480,7 +480,6 @@ class Node:
             news = [r for r in news if not self.members.is_revoked(r.author)]
         if not news:
             return
-        self.clicks.note(news)
         if newcomers and self.rounds is not None:
             self.rounds.on_records(signed.author for signed in newcomers)
         self.peers.note(news, now, out)

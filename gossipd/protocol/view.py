@@ -166,6 +166,13 @@ class SwarmView:
     def records(self) -> Iterator[SignedRecord]:
         return iter(self._records.values())
 
+    def records_since(self, revision: int) -> list[SignedRecord]:
+        """The newest of those peers whose record has changed after `revision`."""
+        if revision == self.revision:
+            return []
+        changed = self._changes.since(revision)
+        return [self._records[self._newest[key]] for key in changed if isinstance(key, str)]
+
     def claims(self) -> Iterator[SignedClaim]:
         return iter(self._claims.values())
 
