@@ -468,6 +468,8 @@ class Node:
         ]
         news, newcomers = view.add_records(records)
         for document in documents:
+            if isinstance(document, SignedRecord):
+                continue
             if isinstance(document, SignedClaim):
                 if document.author != me or self._twin.check(document, out):
                     view.add_claim(document)
