@@ -477,6 +477,8 @@ class Node:
         ]
         news, newcomers = view.add_records(records)
         for document in documents:
+            if isinstance(document, SignedRecord):
+                continue
             if isinstance(document, SignedClaim):
                 if document.author != me or self._twin.check(document, out):
                     view.add_claim(document)
@@ -489,7 +491,6 @@ class Node:
             news = [r for r in news if not self.members.is_revoked(r.author)]
         if not news:
             return
-        self.clicks.note(news)
         if newcomers and self.rounds is not None:
             self.rounds.on_records(signed.author for signed in newcomers)
         self.peers.note(news, now, out)
