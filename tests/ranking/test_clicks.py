@@ -138,7 +138,7 @@ def test_what_comes_counts_and_is_written_down() -> None:
 def test_a_restarted_node_counts_what_it_had_written_down() -> None:
     node = solo()
     b = node.puppet("b")
-    node.node.clicks.note((node.record_of(b),))
+    node.node.view.add_record(node.record_of(b))
     item = item_of_peer(b.id)
     sheet = b.documents.sheet(1, (Click("label/0", item),))
     node.node.clicks.restore([(sheet, 1.0)], [("label/0", item, 2.0)])
@@ -177,7 +177,6 @@ def test_who_is_shut_out_counts_for_nothing_any_more() -> None:
     peer, other = (node.puppet(name, **founder.options(name)) for name in ("b", "c"))
     for author in (peer, other):
         node.node.view.add_record(node.record_of(author))
-        node.node.clicks.note((node.record_of(author),))
     rows = (Click("label/0", item_of_peer(other.id)),)
     node.node.clicks._take(other.id, [peer.documents.sheet(1, rows)], node.now, [])
     assert node.node.clicks.status()["counted"] == 1
