@@ -32,7 +32,7 @@ from gossipd.wire import limits
 from gossipd.wire.clicks import Click, item_of_peer
 
 if TYPE_CHECKING:
-    from gossipd.settings import LearningConfig, TaskConfig
+    from gossipd.config import LearningConfig, TaskConfig
 
 LABELS = 10
 """Of both built-in tasks."""

@@ -13,7 +13,6 @@ from typing import Any, Self, TypeVar
 
 from gossipd.config import Config, load
 from gossipd.options import options_of
-from gossipd.protocol.node import Node
 from gossipd.ranks import ranked
 from gossipd.simulation.connection import Link
 from gossipd.simulation.node import SimNode, Stick
@@ -306,13 +305,13 @@ class SimBackend:
             memory=None,
             refused=dict(core.peers.refused),
             health=tuple(parts.engine.errors),
-            choice=self._choice(core),
+            choice=self._choice(node),
         )
 
-    def _choice(self, core: Node) -> str | None:
+    def _choice(self, node: SimNode) -> str | None:
         if not any(plan.part.favourite for plan in self._plans.values()):
             return None
-        (first,) = ranked(core, "peers", "", 1)["items"] or [{"peer_id": None}]
+        (first,) = ranked(node.live.node, "peers", "", 1)["items"] or [{"peer_id": None}]
         found = first["peer_id"]
         return next((n.name for n in self._sim.nodes.values() if n.peer_id == found), None)
 
