@@ -347,6 +347,8 @@ class RememberAll(Struct, frozen=True):
     """Many at once, as a peer tells of them."""
 
     peers: tuple[Remember, ...]
+    newcomers: tuple[SignedRecord, ...] = ()
+    """Of whom nothing was known: there is no more to them than their records say."""
 
 
 class Forget(Struct, frozen=True):

@@ -430,8 +430,9 @@ class Node:
 
     def _compare_clocks(self, peer: str, hello: Hello, now: float) -> None:
         known, wall = self.peers.table.get(peer), self.members.wall(now)
-        if known is not None and wall is not None and hello.time is not UNSET:
-            known.clock = hello.time - wall
+        told = hello.introduction.time
+        if known is not None and wall is not None and told is not UNSET:
+            known.clock = told - wall
 
     def _on_request_failed(
         self, event: events.RequestFailed, now: float, out: list[Output]
@@ -476,6 +477,8 @@ class Node:
         ]
         news, newcomers = view.add_records(records)
         for document in documents:
+            if isinstance(document, SignedRecord):
+                continue
             if isinstance(document, SignedClaim):
                 if document.author != me or self._twin.check(document, out):
                     view.add_claim(document)
@@ -488,7 +491,6 @@ class Node:
             news = [r for r in news if not self.members.is_revoked(r.author)]
         if not news:
             return
-        self.clicks.note(news)
         if newcomers and self.rounds is not None:
             self.rounds.on_records(signed.author for signed in newcomers)
         self.peers.note(news, now, out)
