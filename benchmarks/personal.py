@@ -116,7 +116,7 @@ def run(job: Job) -> Course:
     with Simulation(job.seed) as sim:
         for number in range(job.nodes):
             learner = _learner(task, job, number)
-            options = options_of(config, learner, swarm=SWARM)
+            options = options_of(config, swarm=SWARM)
             sim.add(f"n{number}", learner, options, Machine(upkeep_seconds=None))
         sim.introduce(*sim.nodes)
         sim.start(*sim.nodes)
