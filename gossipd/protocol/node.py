@@ -380,6 +380,8 @@ class Node:
             return
         peer, purpose = question
         message, documents = event.message, event.documents
+        if self.rounds is not None and not isinstance(message, Refused):
+            self.rounds.on_answered(peer)
         if isinstance(purpose, questions.Then):
             purpose.reply(message, documents, now, out)
         elif isinstance(purpose, questions.Greeting):

@@ -358,6 +358,11 @@ class SignedClaim(Struct, frozen=True):
     author: str
     claim: StepClaim
     envelope: bytes
+    key: bytes = b""
+    """As a record's."""
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "key", author_key(self.author, self.claim.incarnation))
 
 
 class Update(Struct, frozen=True):
