@@ -273,7 +273,7 @@ class Node:
         if self.peers.meet(peer):
             out.append(Report("peer-connected", {"peer": peer}))
             self._expulsion.on_met(peer, now, out)
-            self._view_pulls.ask(peer, now, out)
+            self._view_pulls.met(peer, now, out)
             self._way.on_met(peer, now, out)
 
     def _turn_away(self, peer: str, denial: Denial, now: float, out: list[Output]) -> None:
@@ -312,6 +312,8 @@ class Node:
             self.peers.refuse(peer, "hello-first", now, out, hostile=True)
             out.append(Answer(event.token, Refused(code="hello-first", reason="say hello first")))
         else:
+            if isinstance(message, ViewSync):
+                self._view_pulls.told(peer, message)
             self._meet(peer, now, out)
             if not self._way.on_request(event, now, out):
                 self._on_question(event, message, now, out)

@@ -325,7 +325,7 @@ class SwarmView:
         if since is None:
             claims = self._steps.copy()
             if summed:
-                return ViewSync(claims=claims, sum=self._sum_bytes)
+                return ViewSync(claims=claims, sum=self._sum_bytes, upto=self.revision)
             return ViewSync(claims=claims, names=_names(self._records.values()))
         records, claims = {}, {}
         for key in self._changes.since(since.own):
@@ -335,6 +335,10 @@ class SwarmView:
             else:
                 claims[key] = self._steps[key]
         return ViewSync(records=records, claims=claims, since=since.theirs)
+
+    def holds_all_of(self, question: ViewSync) -> bool:
+        """Whether the asker knows the same records, and no claim that is not known here."""
+        return question.sum == self._sum_bytes and not has_more(question.claims, self._steps)
 
     @property
     def _sum_bytes(self) -> bytes:
