@@ -114,6 +114,7 @@ class Operations:
                 "inbound": sum(not c.outbound for c in parts.transport.connections()),
                 "known": len(node.peers),
                 "allow": sorted(node.peers.overlay.allowed),
+                "block": sorted(node.peers.overlay.blocked),
                 "bytes_in": counters.get("bytes_in", 0),
                 "bytes_out": counters.get("bytes_out", 0),
             },
@@ -239,7 +240,7 @@ class Operations:
         return ranked(self._parts.node, kind, query, limit)
 
     def choose(self, model: str, query: str) -> Document:
-        shared = self._config.ranking.share_clicks
+        shared = self._reloader.config.ranking.share_clicks
         event = chosen(self._parts.node, model, query, shared=shared)
         self._parts.engine.feed(event)
         return {"query": event.query, "model": model, "shared": shared}

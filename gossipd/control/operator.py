@@ -20,7 +20,8 @@ class Operator(Protocol):
 
         {peer_id, version, pid, uptime, home, mode, author, swarm, membership, task,
         addresses: [text], join,
-        network: {healthy, detail, restarts, connected, inbound, known, allow: [peer id], bytes_in,
+        network: {healthy, detail, restarts, connected, inbound, known, allow: [peer id],
+        block: [peer id], bytes_in,
         bytes_out},
         training: {paused, why_not, steps, cycles, loss, examples, class_counts},
         guest: {train_when, plugged, battery, bytes_today, resting},

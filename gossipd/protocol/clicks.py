@@ -196,7 +196,7 @@ class Clicks:
 
     def introduced(self, peer: str, hello: object) -> None:
         """A peer has said hello, and with it whether it can be asked for clicks."""
-        speaks = isinstance(hello, Hello) and hello.clicks is True
+        speaks = isinstance(hello, Hello) and hello.introduction.clicks is True
         (self._speakers.add if speaks else self._speakers.discard)(peer)
 
     def disconnected(self, peer: str) -> None:

@@ -71,6 +71,8 @@ class Restricted(Struct, frozen=True):
     """The operator names the only peers to talk to; none: everybody."""
 
     allowed: tuple[str, ...]
+    blocked: tuple[str, ...] | None = None
+    """And those never to talk to; None: as before."""
 
 
 class ClockRead(Struct, frozen=True):

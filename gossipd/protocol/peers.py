@@ -309,9 +309,15 @@ class Peers:
         self._schedule(now, out)
         return peer
 
-    def restrict(self, allowed: Iterable[str], now: float, out: list[Output]) -> None:
+    def restrict(
+        self,
+        allowed: Iterable[str],
+        now: float,
+        out: list[Output],
+        blocked: Iterable[str] | None = None,
+    ) -> None:
         """From now on talk to these only: let go of the others, and dial who is new among them."""
-        before, self.overlay = self.overlay, Overlay(allowed)
+        before, self.overlay = self.overlay, self.overlay.changed(allowed, blocked)
         for peer_id in self.overlay.allowed:
             self._roster.peer(peer_id)  # a choice of strangers is no matter of chance
         for peer in self.table.values():

@@ -20,6 +20,7 @@ COMMANDS = [
     "grank",
     "guest",
     "islands",
+    "personal",
     "quake",
     "ranking",
     "returning",
