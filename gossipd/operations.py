@@ -114,6 +114,7 @@ class Operations:
                 "inbound": sum(not c.outbound for c in parts.transport.connections()),
                 "known": len(node.peers),
                 "allow": sorted(node.peers.overlay.allowed),
+                "blocked": sorted(node.peers.overlay.blocked),
                 "bytes_in": counters.get("bytes_in", 0),
                 "bytes_out": counters.get("bytes_out", 0),
             },
@@ -252,10 +253,12 @@ class Operations:
         for peer in node.peers:
             connection = live.get(peer.id)
             record = node.view.record_of(peer.id)
+            author = node.view.author_of(peer.id)
             waiting = peer.state.value in ("known", "backing-off") and bool(peer.addresses)
             rows.append(
                 {
                     "peer_id": peer.id,
+                    "author": author.hex() if author else None,
                     "state": peer.state.value,
                     "address": connection.remote_address
                     if connection
@@ -316,6 +319,21 @@ class Operations:
             check_peer_id(peer)
         self._parts.engine.feed(events.Restricted(tuple(allow)))
         return {"allow": sorted(self._parts.node.peers.overlay.allowed)}
+
+    def block_peer(self, peer: str) -> Document:
+        check_peer_id(peer)
+        if peer == self._identity.peer_id:
+            raise OperatorError(
+                "own-address", "that is this daemon itself", "give another's", ExitCode.USAGE
+            )
+        return self._block({*self._parts.node.peers.overlay.blocked, peer}, peer)
+
+    def unblock_peer(self, peer: str) -> Document:
+        return self._block(set(self._parts.node.peers.overlay.blocked) - {peer}, peer)
+
+    def _block(self, blocked: set[str], peer: str) -> Document:
+        self._parts.engine.feed(events.Blocked(tuple(sorted(blocked))))
+        return {"peer_id": peer, "blocked": sorted(blocked)}
 
     def members(self) -> list[Document]:
         return self._books.rows(self._clock.wall())

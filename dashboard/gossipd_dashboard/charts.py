@@ -44,12 +44,7 @@ class Lines:
         self._options: Document = {
             "animation": False,
             "grid": {"left": 8, "right": 14, "top": 44, "bottom": 4, "containLabel": True},
-            "legend": {
-                "top": 0,
-                "right": 0,
-                "itemWidth": 34,
-                "icon": "none" if not names else None,
-            },
+            "legend": {"top": 0, "right": 0, "itemWidth": 34},
             "tooltip": {"trigger": "axis", "confine": True},
             "xAxis": {
                 "type": "time",
@@ -61,7 +56,6 @@ class Lines:
             "yAxis": value_axis,
             "series": [self._series(name) for name in names],
         }
-        del self._options["legend"]["icon"]
         self.chart = ui.echart(self._options, renderer="svg").classes("chart")
         self.chart.props(f'role="img" aria-label="{", ".join(names)} over time, {unit}"')
 
@@ -71,7 +65,7 @@ class Lines:
         return {
             "name": name,
             "type": "line",
-            "showSymbol": False,
+            "symbol": "none",
             "data": [],
             "color": colour,
             "lineStyle": {"type": line, "width": width},

@@ -50,7 +50,7 @@ def build(fleet: Fleet) -> None:
         with ui.element("div").classes("top-end"):
             _state(page)
             _theme(dark)
-    with ui.element("main").props("id=main tabindex=-1"):
+    with ui.element("div").classes("content").props("id=main tabindex=-1"):
         _gone(page)
         ui.sub_pages({path: _opened(view, page) for path, (_, view) in views.items()})
 
@@ -122,10 +122,8 @@ def _theme(dark: ui.dark_mode) -> None:
         dark.value = order[dark.value][1]
         button.text = order[dark.value][0]
 
-    button = ui.button(order[None][0], on_click=turn).props(
-        'flat dense no-caps aria-label="Light, dark, or as the system has it"'
-    )
-    button.classes("theme")
+    button = ui.button(order[None][0], on_click=turn, color=None).classes("act theme")
+    button.props('flat dense no-caps aria-label="Light, dark, or as the system has it"')
 
 
 def _gone(page: Page) -> None:

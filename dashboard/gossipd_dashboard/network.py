@@ -10,6 +10,8 @@ from gossipd_dashboard.fleet import Fleet
 from gossipd_dashboard.standing import names_of
 
 Link = tuple[str, str]
+WIDTH, HEIGHT = 160.0, 90.0
+"""Half axes of the ellipse on which devices stand, in the picture's own units."""
 DRAWN = 80
 """Peers in the picture of one daemon, the connected first; more would be a blot. Ours."""
 
@@ -103,4 +105,4 @@ def _role(feed: Feed, suspect: bool, newest: int) -> str:
 def _circle(count: int) -> Sequence[tuple[float, float]]:
     """Places on a wide ellipse, the first at the top."""
     angles = [2 * math.pi * place / max(count, 1) for place in range(count)]
-    return [(round(160 * math.sin(a), 1), round(-90 * math.cos(a), 1)) for a in angles]
+    return [(WIDTH * round(math.sin(a), 3), HEIGHT * round(math.cos(a), 3)) for a in angles]

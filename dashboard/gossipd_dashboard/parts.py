@@ -26,6 +26,12 @@ def card(title: str, *, wide: bool = False, classes: str = "") -> Iterator[ui.el
         yield beside
 
 
+def button(word: str, do: Callable[..., Any] | None = None) -> ui.button:
+    """A button that does not shout."""
+    made = ui.button(word, on_click=do, color=None)
+    return made.props("outline no-caps").classes("act")
+
+
 def heading(text: str, level: int = 2) -> None:
     with ui.element(f"h{level}"):
         ui.label(text)

@@ -20,8 +20,8 @@ class Operator(Protocol):
 
         {peer_id, version, pid, uptime, home, mode, author, swarm, membership, task,
         addresses: [text], join,
-        network: {healthy, detail, restarts, connected, inbound, known, allow: [peer id], bytes_in,
-        bytes_out},
+        network: {healthy, detail, restarts, connected, inbound, known, allow: [peer id],
+        blocked: [peer id], bytes_in, bytes_out},
         training: {paused, why_not, steps, cycles, loss, examples, class_counts},
         guest: {train_when, plugged, battery, bytes_today, resting},
         using: {hash, chosen},
@@ -56,9 +56,10 @@ class Operator(Protocol):
     def peers(self) -> list[Document]:
         """Every peer that is known.
 
-        [{peer_id, state, address, outbound, round_trip, steps, examples, next_dial_in, failures,
-        clock, last_error, refused: {reason: count}}]; state: connected | dialing | backing-off |
-        known; `round_trip` and `next_dial_in` in seconds, or None; `clock`: by how many seconds its
+        [{peer_id, author, state, address, outbound, round_trip, steps, examples, next_dial_in,
+        failures, clock, last_error, refused: {reason: count}}]; state: connected | dialing |
+        backing-off | known; `author`: its key in lineages, or None; `round_trip` and `next_dial_in`
+        in seconds, or None; `clock`: by how many seconds its
         calendar is ahead of ours, or None.
         """
         ...
@@ -86,6 +87,15 @@ class Operator(Protocol):
 
         Connections with others are closed, and who is newly allowed is dialled. Answers {allow}.
         """
+        ...
+
+    def block_peer(self, peer: str) -> Document:
+        """Do not talk to a peer id any more, until the next start: its connection is closed, it is
+        neither dialled nor answered. Answers {peer_id, blocked: [peer id]}."""
+        ...
+
+    def unblock_peer(self, peer: str) -> Document:
+        """Talk to it again. Answers as `block_peer`."""
         ...
 
     def members(self) -> list[Document]:

@@ -73,6 +73,12 @@ class Restricted(Struct, frozen=True):
     allowed: tuple[str, ...]
 
 
+class Blocked(Struct, frozen=True):
+    """The operator names all peers that are not to be talked to."""
+
+    blocked: tuple[str, ...]
+
+
 class ClockRead(Struct, frozen=True):
     """What the machine's calendar says now: Unix seconds. Memberships end by it."""
 
@@ -219,6 +225,7 @@ Event = (
     | Discovered
     | Forgotten
     | Restricted
+    | Blocked
     | ClockRead
     | MemberRevoked
     | MembershipRenewed

@@ -113,6 +113,9 @@ class Node:
             events.Discovered: self._on_discovered,
             events.Forgotten: lambda e, now, out: self.peers.forget(e.peer, now, out),
             events.Restricted: lambda e, now, out: self.peers.restrict(e.allowed, now, out),
+            events.Blocked: lambda e, now, out: self.peers.reshape(
+                self.peers.overlay.blocking(e.blocked), now, out
+            ),
             events.ClockRead: self._expulsion.on_clock,
             events.MemberRevoked: self._expulsion.on_revoked,
             events.MembershipRenewed: lambda e, now, out: self.members.renew(e.membership),

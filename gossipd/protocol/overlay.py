@@ -1,4 +1,5 @@
-"""Whom a node talks to at all: everybody, or only the peers that its operator named.
+"""Whom a node talks to at all: everybody, or only the peers that its operator named; and nobody
+whom its operator has blocked.
 
 Nodes that each name their neighbours make a topology, over whatever network lies below. Nobody else
 is dialled, and what somebody else sends is refused before it is read; of the rest of the swarm a
@@ -17,9 +18,20 @@ REFUSED = Refused(code=NOT_ALLOWED, reason="this peer talks only to those that i
 class Overlay:
     """The peers that are talked to."""
 
-    def __init__(self, allowed: Iterable[str] = ()) -> None:
+    def __init__(self, allowed: Iterable[str] = (), blocked: Iterable[str] = ()) -> None:
         self.allowed = frozenset(allowed)
         """Peer ids; empty: everybody. The node's own id alone: nobody."""
+        self.blocked = frozenset(blocked)
+        """Peer ids, not talked to even if allowed."""
+
+    def allowing(self, allowed: Iterable[str]) -> "Overlay":
+        """The same with others allowed."""
+        return Overlay(allowed, self.blocked)
+
+    def blocking(self, blocked: Iterable[str]) -> "Overlay":
+        """The same with others blocked."""
+        return Overlay(self.allowed, blocked)
 
     def admits(self, peer_id: str) -> bool:
-        return not self.allowed or peer_id in self.allowed
+        allowed = not self.allowed or peer_id in self.allowed
+        return allowed and peer_id not in self.blocked

@@ -143,7 +143,7 @@ class Peers:
         if known is None:
             if len(roster) >= limits.KNOWN_PEERS and not self._make_room(out):
                 return None
-            if not addresses or self.overlay.allowed:
+            if not addresses or self.overlay.allowed or peer_id in self.overlay.blocked:
                 roster.add(peer_id)  # who cannot be drawn by chance
                 return self._note_met(roster.table[peer_id], addresses, now, record)
         merged = _merged(addresses, known or ())
@@ -307,9 +307,12 @@ class Peers:
         return peer
 
     def restrict(self, allowed: Iterable[str], now: float, out: list[Output]) -> None:
+        self.reshape(self.overlay.allowing(allowed), now, out)
+
+    def reshape(self, overlay: Overlay, now: float, out: list[Output]) -> None:
         """From now on talk to these only: let go of the others, and dial who is new among them."""
-        before, self.overlay = self.overlay, Overlay(allowed)
-        for peer_id in self.overlay.allowed:
+        before, self.overlay = self.overlay, overlay
+        for peer_id in sorted(overlay.allowed | overlay.blocked):
             self._roster.peer(peer_id)  # a choice of strangers is no matter of chance
         for peer in self.table.values():
             if not self.overlay.admits(peer.id):

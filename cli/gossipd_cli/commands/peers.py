@@ -1,4 +1,4 @@
-"""`gossipd peers`: who this daemon knows."""
+"""`gossipd peers`: who this daemon knows, and whom it does not talk to."""
 
 from typing import Annotated
 
@@ -39,3 +39,24 @@ def remove_peer(
 ) -> None:
     """Disconnect a peer and forget its addresses."""
     emit(output_format, client(home).remove_peer(peer), render.peer)
+
+
+PeerArgument = Annotated[
+    str, typer.Argument(metavar="PEER", help="Peer id, as `gossipd peers ls` shows it.")
+]
+
+
+@app.command("block", epilog=example("gossipd peers block 12D3KooW..."))
+def block_peer(
+    peer: PeerArgument, home: HomeOption = None, output_format: FormatOption = Format.text
+) -> None:
+    """Talk to a peer no more, until the daemon's next start."""
+    emit(output_format, client(home).block_peer(peer), render.fields)
+
+
+@app.command("unblock", epilog=example("gossipd peers unblock 12D3KooW..."))
+def unblock_peer(
+    peer: PeerArgument, home: HomeOption = None, output_format: FormatOption = Format.text
+) -> None:
+    """Talk to it again."""
+    emit(output_format, client(home).unblock_peer(peer), render.fields)

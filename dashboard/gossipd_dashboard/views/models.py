@@ -8,7 +8,7 @@ from gossipd_dashboard import words
 from gossipd_dashboard.feed import Document, Feed
 from gossipd_dashboard.lineage import new_steps, teachers
 from gossipd_dashboard.page import Page
-from gossipd_dashboard.parts import SIGNS, Empty, Rows, card, heading, say
+from gossipd_dashboard.parts import SIGNS, Empty, Rows, button, card, heading, say
 
 COLUMNS = (
     ("model", "Model", False),
@@ -46,8 +46,8 @@ def models(page: Page) -> None:
             async def back() -> None:
                 await page.do(lambda client: client.roll_back(), "The one before answers")
 
-            ui.button("Follow the serving average", on_click=follow).props("outline no-caps")
-            ui.button("Roll back", on_click=back).props("outline no-caps").tooltip(
+            button("Follow the serving average", follow)
+            button("Roll back", back).tooltip(
                 "Let the serving model answer that did before this one"
             )
     _search(page)
@@ -107,7 +107,7 @@ def _search(page: Page) -> None:
             text = ui.input(placeholder="What it should be good at, as: handwritten digits")
             text.props('dense outlined clearable aria-label="Words to search models for"')
             text.classes("search")
-            button = ui.button("Search").props("outline no-caps")
+            go = button("Search")
         told = say()
         rows = Rows(FOUND, key="id", act=("Details", lambda row: detail(page, str(row["id"]))))
         rows.show([])
@@ -131,7 +131,7 @@ def _search(page: Page) -> None:
                 "Models are found by their titles, tags and labels, and by what others chose.",
             )
 
-    button.on_click(search)
+    go.on_click(search)
     text.on("keydown.enter", search)
 
 
@@ -183,7 +183,7 @@ async def detail(page: Page, model: str) -> None:
 
         with ui.element("div").classes("buttons"):
             for word, do in (("Use", use), ("Unpin" if found["pinned"] else "Pin", keep)):
-                ui.button(word, on_click=do).props("outline no-caps").set_enabled(found["here"])
+                button(word, do).set_enabled(found["here"])
             ui.button("Close", on_click=dialog.close).props("unelevated no-caps autofocus")
         if not found["here"]:
             say("Only its description is here: it cannot be used or kept.")

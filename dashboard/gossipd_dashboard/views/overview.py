@@ -8,7 +8,7 @@ from gossipd_dashboard import words
 from gossipd_dashboard.charts import Lines
 from gossipd_dashboard.feed import Document, Feed
 from gossipd_dashboard.page import Page
-from gossipd_dashboard.parts import Empty, Figure, card
+from gossipd_dashboard.parts import Empty, Figure, button, card
 from gossipd_dashboard.views.events import Feedline
 from gossipd_dashboard.views.health import Warnings
 from gossipd_dashboard.views.invite import invite
@@ -22,11 +22,12 @@ def overview(page: Page) -> None:
     Warnings(page)
     with ui.element("section").classes("figures").props('aria-label="At a glance"'):
         figures = _Figures()
-    with ui.element("div").classes("buttons"):
-        pause = ui.button("Pause training").props("outline no-caps")
-        ui.button("Invite a device", on_click=lambda: invite(page)).props("outline no-caps")
-    span = ui.toggle(SPANS, value=900).props('no-caps dense unelevated aria-label="Time shown"')
-    span.classes("span")
+    with ui.element("div").classes("bar-row"):
+        with ui.element("div").classes("buttons"):
+            pause = button("Pause training")
+            button("Invite a device", lambda: invite(page))
+        span = ui.toggle(SPANS, value=900).classes("span")
+        span.props('no-caps dense unelevated aria-label="Time shown"')
     with ui.element("div").classes("two"):
         with card("How good the models are"):
             quality = _Curves("accuracy", "percent of held-out examples", share=True)

@@ -7,7 +7,7 @@ from nicegui import ui
 from gossipd_dashboard import words
 from gossipd_dashboard.feed import Document, Feed
 from gossipd_dashboard.page import Page
-from gossipd_dashboard.parts import Empty, Rows, card, say
+from gossipd_dashboard.parts import Empty, Rows, button, card, say
 from gossipd_dashboard.standing import names_of, ranks_of, standing
 
 COLUMNS = (
@@ -40,7 +40,7 @@ def peers(page: Page) -> None:
                 if await page.do(lambda client: client.add_peer(where), "It is being dialled"):
                     address.value = ""
 
-            ui.button("Add a peer", on_click=add).props("outline no-caps")
+            button("Add a peer", add)
 
     def show(feed: Feed) -> None:
         if feed.status is None or "peers" not in feed.answers:
@@ -135,8 +135,8 @@ def detail(page: Page, row: Document) -> None:
                 )
 
         with ui.element("div").classes("buttons"):
-            ui.button("Unblock" if blocked else "Block", on_click=ask).props("outline no-caps")
-            ui.button("Forget", on_click=forget).props("outline no-caps").tooltip(
+            button("Unblock" if blocked else "Block", ask)
+            button("Forget", forget).tooltip(
                 "Disconnect it and forget its addresses; it may come back"
             )
             ui.button("Close", on_click=dialog.close).props("unelevated no-caps autofocus")

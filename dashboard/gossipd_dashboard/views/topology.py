@@ -5,7 +5,7 @@ from nicegui import ui
 from gossipd_dashboard import words
 from gossipd_dashboard.charts import BLUE, GREEN, GRID, PURPLE, VERMILLION
 from gossipd_dashboard.feed import Document, Feed
-from gossipd_dashboard.network import Link, Node, of_fleet, of_one
+from gossipd_dashboard.network import HEIGHT, WIDTH, Link, Node, of_fleet, of_one
 from gossipd_dashboard.page import Page
 from gossipd_dashboard.parts import Empty, Rows, card, say
 
@@ -91,19 +91,18 @@ def _options() -> Document:
     return {
         "animation": False,
         "tooltip": {"confine": True},
+        "grid": {"left": 60, "right": 60, "top": 24, "bottom": 40},
+        "xAxis": {"show": False, "min": -WIDTH, "max": WIDTH},
+        "yAxis": {"show": False, "min": -HEIGHT, "max": HEIGHT},
         "series": [
             {
                 "type": "graph",
                 "layout": "none",
-                "roam": False,
+                "coordinateSystem": "cartesian2d",
                 "data": [],
                 "links": [],
                 "label": {"show": True, "position": "bottom", "fontSize": 12},
                 "lineStyle": {"color": GRID.replace(".22", ".6"), "width": 1.5},
-                "top": 24,
-                "bottom": 36,
-                "left": 60,
-                "right": 60,
             }
         ],
     }
@@ -114,8 +113,7 @@ def _drawn(node: Node, count: int) -> Document:
     return {
         "id": node.id,
         "name": node.name,
-        "x": node.x,
-        "y": node.y,
+        "value": [node.x, node.y],
         "symbol": shape,
         "symbolSize": 26 if count <= 30 else 14,
         "itemStyle": {"color": colour},
