@@ -272,6 +272,7 @@ class Operations:
                     "clock": peer.clock,
                     "last_error": peer.last_error,
                     "refused": dict(peer.refused),
+                    "violations": peer.violations,
                 }
             )
         return rows

@@ -46,7 +46,7 @@ def of_one(feed: Feed) -> tuple[list[Node], list[Link]]:
 
 
 def _look(peer: Document, playing: Document | None) -> str:
-    if peer["refused"]:
+    if peer["violations"]:
         return "suspect"
     if peer["state"] != "connected":
         return "gone"
@@ -62,11 +62,10 @@ def of_fleet(fleet: Fleet) -> tuple[list[Node], list[Link]]:
     """All daemons on a circle, and each link that one of its two ends has."""
     known = {feed.status["peer_id"]: name for name, feed in fleet.feeds.items() if feed.status}
     suspects = {
-        known[peer]
+        known[peer["peer_id"]]
         for feed in fleet.feeds.values()
-        if feed.live and feed.status is not None
-        for peer in feed.status["refused_by_peer"]
-        if peer in known
+        for peer in (feed.answers.get("peers", ()) if feed.live else ())
+        if peer["violations"] and peer["peer_id"] in known
     }
     newest = max((_number(feed) for feed in fleet.feeds.values()), default=0)
     nodes = [

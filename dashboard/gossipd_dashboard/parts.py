@@ -120,7 +120,7 @@ class Rows:
             word, do = act
             self.table.add_slot(
                 "body-cell-act",
-                '<q-td :props="props"><q-btn flat dense no-caps size="sm" '
+                '<q-td :props="props"><q-btn flat dense no-caps '
                 f'label="{word}" :aria-label="\'{word} \' + props.row.{columns[0][0]}" '
                 "@click=\"$parent.$emit('act', props.key)\" /></q-td>",
             )

@@ -2,17 +2,17 @@
 
 The scenario knows nothing of the dashboard, and the dashboard of a scenario only this file:
 
-    {title, seconds, at, began, ended, steps: [[at, what]], phases: [{label, begin, end}],
-     plan: [[at, what]], nodes: {name: {running, island}},
-     checks: [{name, bound, state, evidence}]}
+    {title, seconds, at, ended, steps: [[at, what]], phases: [{label, begin, end}],
+     nodes: {name: {socket, running, island}}, checks: [{name, bound, state, evidence}]}
 
-`at`, `begin`, `end` in seconds of the scenario; `began` in Unix seconds; `state`: open | holds |
-fails.
+`seconds`, `at`, `begin`, `end` in the scenario's time; `state`: open | holds | fails.
 """
 
 import json
 from pathlib import Path
 from typing import Any
+
+from gossipd.errors import OperatorError
 
 Document = dict[str, Any]
 
@@ -20,13 +20,26 @@ FILE = "live.json"
 
 
 class Run:
-    """Reads it again when it has changed."""
+    """A scenario's file, read again when it has changed."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises OperatorError "no-run" where none is told of."""
         self._path = folder / FILE
         self._stamp = 0
-        self.document: Document | None = None
-        """The latest; None until there is one."""
+        self.document: Document = {}
+        """The latest."""
+        if not self.look():
+            raise OperatorError(
+                "no-run",
+                f"no scenario runs in {folder}",
+                "`gossipd scenario run NAME --watch` shows one while it runs",
+            )
+
+    @property
+    def sockets(self) -> dict[str, Path]:
+        """Where the daemons' APIs are, by name."""
+        nodes = self.document["nodes"].items()
+        return {name: Path(node["socket"]) for name, node in nodes}
 
     def look(self) -> bool:
         """Whether there is something new."""
@@ -36,6 +49,6 @@ class Run:
                 return False
             document = json.loads(self._path.read_bytes())
         except (OSError, ValueError):
-            return False  # not yet, or no more: what was read last stays
+            return False  # no more: what was read last stays
         self._stamp, self.document = stamp, document
         return True

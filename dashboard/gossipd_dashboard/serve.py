@@ -24,7 +24,7 @@ from nicegui import ui
 from gossipd.errors import ExitCode, OperatorError
 from gossipd_dashboard.fleet import Fleet
 from gossipd_dashboard.frame import build
-from gossipd_dashboard.guard import ENTRANCE, Guard
+from gossipd_dashboard.guard import ENTRANCE, Application, Guard, Message, Receive, Scope, Send
 
 THEME = Path(__file__).with_name("theme.css")
 STOP_SECONDS = 2
@@ -56,7 +56,7 @@ def serve(fleet: Fleet, listen: Listen, opened: Callable[[str], None]) -> None:
     host = f"[{listen.host}]" if ":" in listen.host else listen.host
     # With an address for all of the machine's, the names must be said one by one.
     hosts = [*LOCAL_NAMES, *([] if _is_any(listen.host) else [host]), *listen.names]
-    guard = Guard(_application(fleet), hosts, port)
+    guard = Guard(_forgiving(_application(fleet)), hosts, port)
     shown = listen.names[0] if listen.names else ("127.0.0.1" if _is_any(listen.host) else host)
     server = _Server(
         uvicorn.Config(
@@ -119,6 +119,28 @@ def _application(fleet: Fleet) -> FastAPI:
         show_welcome_message=False,
     )
     return app
+
+
+def _forgiving(app: Application) -> Application:
+    """A browser that leaves in the midst of an answer is no fault: NiceGUI's middleware (it is
+    Starlette's BaseHTTPMiddleware) raises then, and uvicorn would print all of it."""
+
+    async def forgiving(scope: Scope, receive: Receive, send: Send) -> None:
+        gone = False
+
+        async def receiving() -> Message:
+            nonlocal gone
+            message = await receive()
+            gone = gone or message["type"] == "http.disconnect"
+            return message
+
+        try:
+            await app(scope, receiving, send)
+        except RuntimeError:
+            if not gone:
+                raise
+
+    return forgiving
 
 
 def _listen(listen: Listen) -> socket.socket:

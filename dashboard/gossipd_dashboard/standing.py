@@ -29,10 +29,10 @@ KNOWN = Standing("calm", "known")
 
 
 def standing(peer: Document, blocked: Collection[str]) -> Standing:
-    """Of a row of `GET /v1/peers`. *Suspect*: something of it was refused."""
+    """Of a row of `GET /v1/peers`. *Suspect*: it has broken rules that no honest peer breaks."""
     if peer["peer_id"] in blocked:
         return BLOCKED
-    if peer["refused"]:
+    if peer["violations"]:
         return SUSPECT
     if peer["state"] == "connected":
         return CONNECTED

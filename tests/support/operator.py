@@ -174,6 +174,7 @@ class FakeOperator:
                 "clock": 0.4,
                 "last_error": "",
                 "refused": {"bad-signature": 2},
+                "violations": 2,
             }
         ]
 

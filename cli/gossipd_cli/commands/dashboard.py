@@ -52,9 +52,7 @@ def dashboard(
     from gossipd_dashboard.serve import Listen, serve
 
     if run is not None:
-        from gossipd_dashboard.run import open_run
-
-        fleet = open_run(run)
+        fleet = Fleet.of_run(run)
     else:
         fleet = Fleet({"daemon": paths_of(home_directory(home)).socket})
 

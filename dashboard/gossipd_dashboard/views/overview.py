@@ -91,7 +91,7 @@ class _Figures:
     """The numbers in a row."""
 
     def __init__(self) -> None:
-        self._quality = Figure("Answers with")
+        self._quality = Figure("Right answers")
         self._peers = Figure("Peers")
         self._work = Figure("Round")
         self._steps = Figure("Trained here")
@@ -127,7 +127,9 @@ class _Figures:
         held_out = serving.get("held_out", {})
         if serving["held_out_accuracy"] is not None:
             loss = words.number(serving["held_out_loss"])
-            self._quality.show(words.percent(serving["held_out_accuracy"]), f"right, loss {loss}")
+            self._quality.show(
+                words.percent(serving["held_out_accuracy"]), f"of held-out examples, loss {loss}"
+            )
         elif "rmse" in held_out:
             self._quality.show(words.number(held_out["rmse"]), "root mean square error")
         else:

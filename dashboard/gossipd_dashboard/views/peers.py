@@ -156,5 +156,6 @@ def _facts(peer: Document) -> list[tuple[str, str]]:
         ("Holds", f"{words.number(peer['examples'])} examples"),
         ("Failures", f"{peer['failures']} in a row"),
         ("Refused", refused or "nothing"),
+        ("Broken rules", words.count(peer["violations"], "time")),
         ("Last error", words.clean(peer["last_error"] or "none")),
     ]

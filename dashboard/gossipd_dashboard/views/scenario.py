@@ -5,7 +5,7 @@ from nicegui import ui
 from gossipd_dashboard import words
 from gossipd_dashboard.feed import Document, Feed
 from gossipd_dashboard.page import TICK_SECONDS, Page
-from gossipd_dashboard.parts import SIGNS, Empty, Rows, card, say
+from gossipd_dashboard.parts import SIGNS, Rows, card, say
 
 CHECKS = {"open": ("calm", "open"), "holds": ("good", "holds"), "fails": ("bad", "fails")}
 CHECK = (
@@ -32,7 +32,6 @@ def scenario(page: Page) -> None:
     with card("Scenario", wide=True):
         title = say(classes="answers")
         bar = ui.linear_progress(0, show_value=False).props('aria-label="How far it is"')
-        waiting = Empty()
     with card("Faults", wide=True):
         timeline = _Timeline()
         steps = ui.element("ol").classes("steps")
@@ -43,14 +42,9 @@ def scenario(page: Page) -> None:
     drawn: list[Document | None] = [None]
 
     def show() -> None:
-        run.look()
         document = run.document
         for feed in page.fleet.feeds.values():
             feed.want("peers")
-        if document is None:
-            waiting.show("The scenario is being prepared", "Its daemons start in a moment.")
-            return
-        waiting.hide()
         nodes.show([_node(name, feed, document) for name, feed in page.fleet.feeds.items()])
         if document is drawn[0]:
             return

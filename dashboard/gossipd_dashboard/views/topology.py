@@ -15,7 +15,7 @@ LOOKS = {
     "aggregator": ("diamond", PURPLE, "averages this round"),
     "trainer": ("triangle", GREEN, "trains in this round"),
     "idle": ("circle", "#7A8699", "connected"),
-    "suspect": ("pin", VERMILLION, "suspect: something of it was refused"),
+    "suspect": ("pin", VERMILLION, "suspect: has broken rules"),
     "gone": ("emptyCircle", "#7A8699", "not reachable"),
 }
 
