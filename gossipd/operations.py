@@ -265,6 +265,8 @@ class Operations:
                     else next(iter(peer.addresses), None),
                     "outbound": connection.outbound if connection else None,
                     "round_trip": connection.round_trip if connection else None,
+                    "bytes_in": connection.bytes_in if connection else None,
+                    "bytes_out": connection.bytes_out if connection else None,
                     "steps": node.view.steps_of_peer(peer.id),
                     "examples": record.record.examples if record else None,
                     "next_dial_in": max(peer.next_dial - now, 0.0) if waiting else None,

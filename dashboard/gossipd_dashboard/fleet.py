@@ -9,7 +9,6 @@ from gossipd.control.client import Client
 from gossipd_dashboard.feed import Feed
 from gossipd_dashboard.run import Run
 
-
 RUN_SECONDS = 0.5
 """Between two looks at a scenario's file."""
 

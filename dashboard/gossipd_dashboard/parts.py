@@ -100,6 +100,7 @@ class Rows:
         """`columns`: (field, heading, whether it is a number). Rows sort by `field + "!"` where
         they have that. `act`: a button at the end of each row, by its word, and what it does."""
         self._rows: list[Document] = []
+        self._page = page
         head: list[Document] = [
             {
                 "name": field,
@@ -133,4 +134,6 @@ class Rows:
         if rows != self._rows:
             self._rows = rows
             self.table.rows = rows
+            few = len(rows) <= self._page or not self._page
+            self.table.props("hide-bottom" if few else "", remove="" if few else "hide-bottom")
         self.table.visible = bool(rows)

@@ -56,9 +56,10 @@ class Operator(Protocol):
     def peers(self) -> list[Document]:
         """Every peer that is known.
 
-        [{peer_id, author, state, address, outbound, round_trip, steps, examples, next_dial_in,
-        failures, clock, last_error, refused: {reason: count}, violations}]; state: connected |
-        dialing | backing-off | known; `author`: its key in lineages, or None; `round_trip` and
+        [{peer_id, author, state, address, outbound, round_trip, bytes_in, bytes_out, steps,
+        examples, next_dial_in, failures, clock, last_error, refused: {reason: count},
+        violations}]; state: connected | dialing | backing-off | known; bytes: over its present
+        connection; `author`: its key in lineages, or None; `round_trip` and
         `next_dial_in` in seconds, or None; `clock`: by how many seconds its calendar is ahead of
         ours, or None; `violations`: refusals that no honest peer earns, since it was held off last.
         """

@@ -63,7 +63,7 @@ def cookie(at: Guard) -> str:
     sent = asked(at, ENTRANCE, query=f"token={at.token}")
     assert status(sent) == 200
     headers = dict(sent[0]["headers"])
-    said = headers[b"set-cookie"].decode()
+    said: str = headers[b"set-cookie"].decode()
     assert "HttpOnly" in said
     assert "SameSite=Strict" in said
     return said.partition(";")[0]

@@ -6,7 +6,7 @@ from gossipd_dashboard.history import KEPT, SHOWN, Curves, Events
 
 
 def status(accuracy: float | None) -> dict[str, Any]:
-    model = {"held_out_accuracy": accuracy, "held_out_loss": 0.5, "held_out": {}}
+    model: dict[str, Any] = {"held_out_accuracy": accuracy, "held_out_loss": 0.5, "held_out": {}}
     return {
         "training": {"loss": float("nan")},
         "network": {"bytes_in": 1, "bytes_out": 2, "connected": 3},

@@ -167,6 +167,8 @@ class FakeOperator:
                 "address": f"/ip4/192.0.2.8/tcp/4001/p2p/{OTHER}",
                 "outbound": True,
                 "round_trip": 0.0123,
+                "bytes_in": 1_200_000,
+                "bytes_out": 34_000,
                 "steps": 7,
                 "examples": 100,
                 "next_dial_in": None,

@@ -17,6 +17,7 @@ COLUMNS = (
     ("steps", "Mini-batches", True),
     ("examples", "Examples", True),
     ("trip", "Round trip", True),
+    ("traffic", "Traffic", True),
     ("refused", "Refused", True),
     ("note", "Note", False),
 )
@@ -70,6 +71,7 @@ def _row(
     peer: Document, names: dict[str, str], ranks: dict[str, int], blocked: set[str]
 ) -> Document:
     stands = standing(peer, blocked)
+    moved = None if peer["bytes_in"] is None else peer["bytes_in"] + peer["bytes_out"]
     retry = peer["next_dial_in"]
     notes = [f"tried again in {words.duration(retry)}" if retry is not None else ""]
     notes += [words.clean(peer["last_error"])] if peer["last_error"] else []
@@ -88,6 +90,8 @@ def _row(
         "examples!": peer["examples"] or 0,
         "trip": words.duration(peer["round_trip"]),
         "trip!": -1 if peer["round_trip"] is None else peer["round_trip"],
+        "traffic": words.UNKNOWN if moved is None else words.size(moved),
+        "traffic!": moved or 0,
         "refused": sum(peer["refused"].values()),
         "note": " · ".join(filter(None, notes)),
     }
@@ -152,6 +156,7 @@ def _facts(peer: Document) -> list[tuple[str, str]]:
         ("Address", words.clean(peer["address"] or words.UNKNOWN)),
         ("Connection", way),
         ("Round trip", words.duration(peer["round_trip"])),
+        ("Traffic", f"{words.size(peer['bytes_in'])} in, {words.size(peer['bytes_out'])} out"),
         ("Trained", f"{words.number(peer['steps'])} mini-batches"),
         ("Holds", f"{words.number(peer['examples'])} examples"),
         ("Failures", f"{peer['failures']} in a row"),
