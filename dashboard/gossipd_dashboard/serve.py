@@ -116,6 +116,7 @@ def _application(fleet: Fleet) -> FastAPI:
         tailwind=False,
         language="en-US",
         reconnect_timeout=RECONNECT_SECONDS,
+        gzip_middleware_factory=None,  # over loopback it costs more than it saves
         show_welcome_message=False,
     )
     return app
