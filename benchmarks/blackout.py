@@ -81,7 +81,7 @@ def run(case: Case) -> Row:
     with Simulation(case.seed, link=LINK) as sim:
         machine = Machine(costs=COSTS, uplink=UPLINK, upkeep_seconds=None)
         for number, learner in enumerate(learners):
-            sim.add(f"n{number}", learner, options_of(CONFIG, learner, swarm=None), machine)
+            sim.add(f"n{number}", learner, options_of(CONFIG, swarm=None), machine)
         sim.introduce(*sim.nodes)
         sim.start(*sim.nodes)
         judge = Judge(learners[0])

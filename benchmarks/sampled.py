@@ -143,7 +143,7 @@ def _traffic(sim: Simulation) -> dict[str, tuple[int, int]]:
 
 def _options(config: Config, swarm: Swarm, codec: str, learner: TorchLearner) -> Options:
     """The shipped configuration, but that a node may know everybody."""
-    shipped = options_of(config, learner, swarm=SWARM)
+    shipped = options_of(config, swarm=SWARM)
     assert shipped.rounds is not None, "the shipped mode"
     return replace(
         shipped,

@@ -198,7 +198,7 @@ def populate(sim: Simulation, count: int, seed: int, config: Config) -> None:
     names = [f"n{number}" for number in range(count)]
     for number, name in enumerate(names):
         learner = StubLearner(number)
-        sim.add(name, learner, options_of(config, learner, swarm=None), machine)
+        sim.add(name, learner, options_of(config, swarm=None), machine)
     chance = Random(f"{seed}/contacts")
     for name in names:
         sim.tell(name, *chance.sample(names, min(CONTACTS, count)))

@@ -161,7 +161,7 @@ def _together(learners: Sequence[TorchLearner], job: Job) -> list[Vector]:
     swarm = digest(b"gossipd/benchmarks/tables")
     with Simulation(job.split) as sim:
         for number, learner in enumerate(learners):
-            sim.add(f"n{number}", learner, options_of(Config(), learner, swarm=swarm))
+            sim.add(f"n{number}", learner, options_of(Config(), swarm=swarm))
         sim.introduce(*sim.nodes)
         sim.start(*sim.nodes)
         for node in sim.nodes.values():

@@ -5,12 +5,13 @@ them, are on this disk: only such a one can be used or pinned (see `choices`).
 """
 
 from collections.abc import Iterable
+from heapq import nsmallest
 from typing import Any
 
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.protocol.clicks import KnownModel
 from gossipd.protocol.profile import words_of
-from gossipd.ranks import ranked
+from gossipd.ranks import described, explained
 from gossipd.runtime.assembly import Parts
 from gossipd.runtime.ports import StoredModel
 from gossipd.storage.store import DiskStore
@@ -123,9 +124,9 @@ class Collection:
     # --- searching -------------------------------------------------------------------------------
 
     def search(self, query: str, limit: int) -> Document:
-        """What is known here for these words, best first, as `ranks.ranked` has it: models that say
-        so of themselves, then those that were chosen for it. Departure from the paper: of equals
-        the one seen last, not the lowest, since a swarm's models follow each other.
+        """What is known here for these words, best first, ranked as `ranks.ranked` does: models
+        that say so of themselves, then those that were chosen for it. Departure from the paper: of
+        equals the one seen last, not the lowest, since a swarm's models follow each other.
 
         {query, items: [{..., title, licence, loss, accuracy, created, labels, here, used, pinned}]}
         """
@@ -133,32 +134,28 @@ class Collection:
             raise OperatorError("no-query", "no words to search for", "name some", ExitCode.USAGE)
         self.note_own()
         clicks = self._parts.node.clicks
-        found = ranked(self._parts.node, "models", query, len(clicks.models))
-        seen = {known.model.hex(): n for n, known in enumerate(clicks.models.values())}
-        order = sorted(
-            found["items"],
-            key=lambda one: (
-                not one["matches"],
-                -one["score"],
-                -one["voters"],
-                -seen[one["model"]],
-            ),
-        )[:limit]
+        asked = normal(query)
+        seen = {item: n for n, item in enumerate(clicks.models)}
+        order = nsmallest(
+            limit,
+            (one for one in clicks.ranking.rank(asked) if one.item in seen),
+            key=lambda one: (not one.matches, -one.score, -one.voters, -seen[one.item]),
+        )
         rows = {row.model for row in self._store.models()}
         pins, serving = self._store.pins(), self.serving
         items = []
         for one in order:
-            model = bytes.fromhex(one["model"])
-            known = clicks.models[item_of_model(model)]
+            known = clicks.models[one.item]
             state = {
-                "here": model in rows or self._lies(known),
-                "used": model == serving,
-                "pinned": model in pins,
+                "here": known.model in rows or self._lies(known),
+                "used": known.model == serving,
+                "pinned": known.model in pins,
             }
-            items.append({**_said(known), **one, **state})
-        self.searched = found["query"]
+            place = explained(self._parts.node, asked, one)
+            items.append({**_said(known), **described(known), **place, **state})
+        self.searched = asked
         self._found = frozenset(bytes.fromhex(one["model"]) for one in items)
-        return {"query": found["query"], "items": items}
+        return {"query": asked, "items": items}
 
     def was_found(self, model: bytes) -> bool:
         """By the last search."""

@@ -231,7 +231,7 @@ def _check_peers(addresses: tuple[str, ...]) -> None:
         peer_of(address)
 
 
-def _check_allow(peers: tuple[str, ...]) -> None:
+def _check_peer_ids(peers: tuple[str, ...]) -> None:
     for peer in peers:
         peer_id_of(peer)
 
@@ -260,8 +260,9 @@ def _check_tags(tags: tuple[str, ...]) -> None:
 
 
 _MEANINGS: dict[str, Callable[[Any], object]] = {
-    "network.allow": _check_allow,
+    "network.allow": _check_peer_ids,
     "network.announce": announced,
+    "network.block": _check_peer_ids,
     "network.listen": _check_listen,
     "network.peers": _check_peers,
     "swarm.id": _check_swarm,

@@ -47,7 +47,7 @@ from gossipd.protocol.round_events import Leaving
 from gossipd.reloading import Reloader
 from gossipd.runtime import state
 from gossipd.runtime.assembly import Options, Parts, Ports, assemble
-from gossipd.runtime.ports import Clock, Learner
+from gossipd.runtime.ports import Clock
 from gossipd.storage.lock import Lock
 from gossipd.storage.store import DiskStore
 from gossipd.upkeep import Upkeep
@@ -157,6 +157,8 @@ async def _run(
                 watched.cancel()
             tell("STOPPING=1")
             log.info("stopping")
+            if config.learning.background:
+                stand_back(0)  # somebody waits for its end
     return ExitCode.OK
 
 
@@ -177,8 +179,9 @@ async def _daemon(
     event_log = EventLog()
     try:
         learner = await compute.run(_learner, config, paths, identity)
+        transport = _transport(config, identity, state.load(store).port)
         ports = Ports(
-            transport=_transport(config, identity, state.load(store).port),
+            transport=transport,
             store=store,
             clock=clock,
             compute=compute,
@@ -190,7 +193,7 @@ async def _daemon(
             keep_revocations=books.keep_revocations,
             let_in=partial(_let_in, Invitations(books), clock),
         )
-        options = _options(config, learner, swarm, books)
+        options = _options(config, swarm, books)
         parts = await compute.run(_assembled, ports, options, paths)
         data = DataFiles(learner, compute, partial(_report, event_log))
         if store.pointers() is not None and not parts.restored:
@@ -199,7 +202,7 @@ async def _daemon(
             _report(event_log, "restored", _standing(parts))
         day = Day(paths.home / "traffic.json", config.guest.max_per_day * 1_000_000)
         upkeep = Upkeep(parts, store, clock, Guest(config.guest), day, data, event_log)
-        reloader = Reloader(config, read, parts.engine.feed, upkeep)
+        reloader = Reloader(config, read, parts.engine.feed, upkeep, store, transport)
         if not sys.stderr.isatty():  # on a terminal that is closed it is the usual end
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.on_signal)
         operations = Operations(
@@ -302,11 +305,10 @@ def _swarm(config: Config, books: Books) -> bytes | None:
     return closed
 
 
-def _options(config: Config, learner: Learner, swarm: bytes | None, books: Books) -> Options:
+def _options(config: Config, swarm: bytes | None, books: Books) -> Options:
     own = books.own()
     return options_of(
         config,
-        learner,
         swarm=swarm,
         membership=b"" if own is None else own.envelope,
         revocations=tuple(signed.envelope for signed in books.revoked()),

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.learning.description import FILE
-from gossipd.membership import DAY, LONGEST_DAYS, Books, envelope_of, swarm_of, token
+from gossipd.membership import DAY, Books, check_term, envelope_of, swarm_of, token
 from gossipd.protocol.membership import OUTSIDER, REVOKED, Denial
 from gossipd.storage.atomic import replace
 from gossipd.wire import envelope, invitation, limits
@@ -266,20 +266,7 @@ def _open(sealed: bytes, swarm: bytes) -> SignedInvitation:
 
 
 def _check(name: str, days: float | None, uses: int) -> None:
-    if len(name) > limits.MEMBER_NAME or not name.isprintable():
-        raise OperatorError(
-            "bad-name",
-            f"{name!r} is no name",
-            f"at most {limits.MEMBER_NAME} printable characters",
-            ExitCode.USAGE,
-        )
-    if days is not None and not 0 < days <= LONGEST_DAYS:
-        raise OperatorError(
-            "bad-days",
-            f"{days:g} days are no term",
-            f"give at most {LONGEST_DAYS} days, or never",
-            ExitCode.USAGE,
-        )
+    check_term(name, days)
     if not 1 <= uses <= limits.INVITATION_USES:
         raise OperatorError(
             "bad-uses",

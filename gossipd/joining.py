@@ -20,7 +20,8 @@ from gossipd.configfile import change
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.identity import Identity
 from gossipd.membership import Books, token
-from gossipd.network.interface import NetworkError, Transport, deaf
+from gossipd.network.asking import asking
+from gossipd.network.interface import NetworkError, Transport
 from gossipd.paths import Paths
 from gossipd.storage.atomic import replace
 from gossipd.wire.errors import WireError
@@ -118,27 +119,15 @@ def _settle(paths: Paths) -> None:
 
 async def _ask(line: Line, identity: Identity, timeout: float) -> Welcome:
     """What the founder answers; it is tried again until `timeout` is over."""
-    from gossipd.network.libp2p_transport import Libp2pTransport  # a second, for this alone
-
     assert line.invitation is not None
     enter = Enter(
         invitation=line.invitation.envelope,
         proof=prove(line.secret, line.swarm, identity.peer_id),
     )
     deadline = time.monotonic() + timeout
-    transport = Libp2pTransport(
-        identity.seed,
-        "127.0.0.1",  # nobody is to dial this device before it is in
-        0,
-        mdns=False,
-        max_connections=4,
-        heartbeat_interval=5.0,
-        heartbeat_timeout=15.0,
-        dial_timeout=min(timeout, ATTEMPT_SECONDS),
-        announce=(),
-    )
-    await transport.start(deaf("this device enters a swarm"))
-    try:
+    longest = min(timeout, ATTEMPT_SECONDS)
+    why = "this device enters a swarm"
+    async with asking(identity.seed, why, peers=1, dial_timeout=longest) as transport:
         while True:
             try:
                 return await _exchange(transport, line, enter, deadline - time.monotonic())
@@ -153,8 +142,6 @@ async def _ask(line: Line, identity: Identity, timeout: float) -> Welcome:
                         ExitCode.TEMPORARY,
                     ) from None
             await asyncio.sleep(PAUSE_SECONDS)
-    finally:
-        await transport.stop()
 
 
 async def _exchange(transport: Transport, line: Line, enter: Enter, seconds: float) -> Welcome:

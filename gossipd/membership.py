@@ -186,20 +186,7 @@ class Books:
         """Let `peer` in, for `days` or until it is revoked. Again: a newer membership."""
         nonce, swarm = self._as_founder()
         self._check_member(peer)
-        if len(name) > limits.MEMBER_NAME or not name.isprintable():
-            raise OperatorError(
-                "bad-name",
-                f"{name!r} is no name",
-                f"at most {limits.MEMBER_NAME} printable characters",
-                ExitCode.USAGE,
-            )
-        if days is not None and not 0 < days <= LONGEST_DAYS:
-            raise OperatorError(
-                "bad-days",
-                f"{days:g} days are no term",
-                f"give at most {LONGEST_DAYS}, or none: until it is revoked",
-                ExitCode.USAGE,
-            )
+        check_term(name, days)
         issued = self.issued()
         if len({*(i.membership.member for i in issued), peer}) > limits.KNOWN_PEERS:
             raise OperatorError(
@@ -381,6 +368,24 @@ def swarm_of(signed: SignedMembership) -> bytes:
 
 def _swarm_of(sealed: bytes) -> bytes:
     return envelope.swarm_of_membership(sealed)
+
+
+def check_term(name: str, days: float | None) -> None:
+    """What a founder calls a member, and for how long: OperatorError when it cannot be so."""
+    if len(name) > limits.MEMBER_NAME or not name.isprintable():
+        raise OperatorError(
+            "bad-name",
+            f"{name!r} is no name",
+            f"at most {limits.MEMBER_NAME} printable characters",
+            ExitCode.USAGE,
+        )
+    if days is not None and not 0 < days <= LONGEST_DAYS:
+        raise OperatorError(
+            "bad-days",
+            f"{days:g} days are no term",
+            f"give at most {LONGEST_DAYS} days, or none: until it is taken back",
+            ExitCode.USAGE,
+        )
 
 
 @lru_cache(maxsize=limits.KNOWN_PEERS)

@@ -13,6 +13,7 @@ from gossipd.census import census
 from gossipd.choices import Choices
 from gossipd.collection import Collection
 from gossipd.config import Config, Paths
+from gossipd.configfile import block
 from gossipd.data_files import DataFiles
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.health import Health
@@ -114,7 +115,7 @@ class Operations:
                 "inbound": sum(not c.outbound for c in parts.transport.connections()),
                 "known": len(node.peers),
                 "allow": sorted(node.peers.overlay.allowed),
-                "blocked": sorted(node.peers.overlay.blocked),
+                "block": sorted(node.peers.overlay.blocked),
                 "bytes_in": counters.get("bytes_in", 0),
                 "bytes_out": counters.get("bytes_out", 0),
             },
@@ -240,7 +241,7 @@ class Operations:
         return ranked(self._parts.node, kind, query, limit)
 
     def choose(self, model: str, query: str) -> Document:
-        shared = self._config.ranking.share_clicks
+        shared = self._reloader.config.ranking.share_clicks
         event = chosen(self._parts.node, model, query, shared=shared)
         self._parts.engine.feed(event)
         return {"query": event.query, "model": model, "shared": shared}
@@ -329,14 +330,15 @@ class Operations:
             raise OperatorError(
                 "own-address", "that is this daemon itself", "give another's", ExitCode.USAGE
             )
-        return self._block({*self._parts.node.peers.overlay.blocked, peer}, peer)
+        return self._block(peer, True)
 
     def unblock_peer(self, peer: str) -> Document:
-        return self._block(set(self._parts.node.peers.overlay.blocked) - {peer}, peer)
+        return self._block(peer, False)
 
-    def _block(self, blocked: set[str], peer: str) -> Document:
-        self._parts.engine.feed(events.Blocked(tuple(sorted(blocked))))
-        return {"peer_id": peer, "blocked": sorted(blocked)}
+    def _block(self, peer: str, wanted: bool) -> Document:
+        block(self._paths, self._reloader.config.network.block, peer, wanted)
+        self._reloader.reload()
+        return {"peer_id": peer, "block": list(self._reloader.config.network.block)}
 
     def members(self) -> list[Document]:
         return self._books.rows(self._clock.wall())

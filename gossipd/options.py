@@ -5,26 +5,23 @@ from gossipd.config import Config
 from gossipd.protocol.gossip import Settings
 from gossipd.protocol.round_settings import RoundSettings
 from gossipd.runtime.assembly import Options
-from gossipd.runtime.ports import Learner
 
 
 def options_of(
     config: Config,
-    learner: Learner,
     *,
     swarm: bytes | None,
     membership: bytes = b"",
     revocations: tuple[bytes, ...] = (),
 ) -> Options:
-    """`swarm`, `membership` and `revocations` as `Options` has them; a node without examples makes
-    no steps."""
+    """`swarm`, `membership` and `revocations` as `Options` has them."""
     gossip, network = config.gossip, config.network
     return Options(
         swarm=swarm,
         agent=f"gossipd/{__version__}",
         gossip=Settings(
             cycle_seconds=gossip.cycle_seconds,
-            local_steps=gossip.local_steps if learner.examples else 0,
+            local_steps=gossip.local_steps,
             fanout=gossip.fanout,
             buffer=gossip.buffer,
             exchange=gossip.exchange,
@@ -40,7 +37,8 @@ def options_of(
         dial_timeout=network.dial_timeout,
         progress_timeout=network.progress_timeout,
         allow=network.allow,
-        rounds=_rounds(config, learner) if config.mode == "rounds" else None,
+        block=network.block,
+        rounds=_rounds(config) if config.mode == "rounds" else None,
         membership=membership,
         revocations=revocations,
         policy=config.ranking.peers,
@@ -54,14 +52,14 @@ def options_of(
     )
 
 
-def _rounds(config: Config, learner: Learner) -> RoundSettings:
+def _rounds(config: Config) -> RoundSettings:
     rounds = config.rounds
     return RoundSettings(
         sample=rounds.sample,
         aggregators=rounds.aggregators,
         success_fraction=rounds.success_fraction,
         activity_window=rounds.activity_window,
-        local_steps=rounds.local_steps if learner.examples else 0,
+        local_steps=rounds.local_steps,
         round_seconds=rounds.round_seconds,
         exchange=config.gossip.exchange,
     )

@@ -7,8 +7,12 @@ from gossipd.address import peer_of
 from gossipd.config import RELOADED, Config, values_of
 from gossipd.control.logs import get_logger, set_level
 from gossipd.errors import OperatorError
+from gossipd.network.libp2p_transport import Libp2pTransport
 from gossipd.protocol import events
+from gossipd.storage.store import DiskStore
 from gossipd.upkeep import Upkeep
+
+KILO, MEGA = 1_000, 1_000_000
 
 log = get_logger("daemon")
 
@@ -22,30 +26,38 @@ class Reloader:
         read: Callable[[], Config],
         feed: Callable[[events.Event], None],
         upkeep: Upkeep,
+        store: DiskStore,
+        transport: Libp2pTransport,
     ) -> None:
         """`read` gives the settings anew, or raises OperatorError "bad-config"."""
-        self._config = config
+        self.config = config
+        """The settings as they were read last."""
+        self._started = values_of(config)
         self._read = read
         self._feed = feed
         self._upkeep = upkeep
+        self._store = store
+        self._transport = transport
 
     def reload(self) -> dict[str, Any]:
         """{applied: {key: value}, restart: [key]}: what holds from now on, and what from the next
-        start on. With a mistake anywhere nothing changes."""
+        start on, however long ago it was changed. With a mistake anywhere nothing changes."""
         config = self._read()
-        old, new = values_of(self._config), values_of(config)
-        changed = [key for key in new if new[key] != old[key]]
-        applied = {key: new[key] for key in changed if key in RELOADED}
+        old, new = values_of(self.config), values_of(config)
+        applied = {key: new[key] for key in sorted(RELOADED) if new[key] != old[key]}
         if "log.level" in applied:
             set_level("all", config.log.level)
-        if "network.allow" in applied:
-            self._feed(events.Restricted(config.network.allow))
-        for address in set(config.network.peers) - set(self._config.network.peers):
+        if applied.keys() & {"network.allow", "network.block"}:
+            self._upkeep.restrict(config.network.allow, config.network.block)
+        for address in set(config.network.peers) - set(self.config.network.peers):
             self._feed(events.Discovered(peer_of(address), (address,), "operator"))
+        self._transport.limit_upload(config.guest.max_upload * KILO)
+        self._store.quota = config.storage.quota_mb * MEGA
+        self._upkeep.day.most = config.guest.max_per_day * MEGA
         self._upkeep.guest.settings = config.guest
         self._upkeep.look()
-        self._config = config
-        restart = [key for key in changed if key not in RELOADED]
+        self.config = config
+        restart = [k for k in new if k not in RELOADED and new[k] != self._started[k]]
         log.info("settings were read again", applied=sorted(applied), restart=restart)
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in applied.items()}
         return {"applied": plain, "restart": restart}

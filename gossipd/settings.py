@@ -20,11 +20,16 @@ Decay = Annotated[float, Meta(ge=0, lt=1)]
 
 RELOADED = frozenset(
     {
+        "guest.max_per_day",
+        "guest.max_upload",
         "guest.min_battery",
         "guest.train_when",
         "log.level",
         "network.allow",
+        "network.block",
         "network.peers",
+        "ranking.share_clicks",
+        "storage.quota_mb",
     }
 )
 """What a running daemon takes over on SIGHUP or `gossipd config reload`; the rest needs a start."""
@@ -42,6 +47,9 @@ class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True):
     allow: tuple[str, ...] = ()
     """Peer ids: the only peers to dial and to answer; empty: everybody. Between nodes that name
     their neighbours this makes an overlay, whatever network lies below."""
+    block: tuple[str, ...] = ()
+    """Peer ids: never dialled nor answered, even where `allow` names them. What they teach others
+    still arrives through those; `gossipd peers block` and `unblock` write it."""
     announce: tuple[str, ...] = ()
     """Multiaddresses that others are told to dial, without /p2p, as behind a forwarded port; empty:
     those of this machine; "none": no address, for who cannot be dialled. mDNS tells the local

@@ -17,7 +17,8 @@ from gossipd.runtime.ports import Clock
 from gossipd.storage.store import DiskStore
 
 LOOK_SECONDS = 5.0
-"""How often the battery, the load, the traffic and the clock are looked at; a guess."""
+"""How often the battery, the load, the traffic, the clock and the data files are looked at; a
+guess."""
 SAVE_SECONDS = 15.0
 """How often the swarm's state is saved, addresses are looked at and old models are collected."""
 
@@ -62,6 +63,8 @@ class Upkeep:
             await self._slept()
             self.watch()
             await asyncio.sleep(LOOK_SECONDS)
+            if await self._data.look():
+                self._sign_anew()
             if self._clock.now() >= due:
                 due = self._clock.now() + SAVE_SECONDS
                 await self._save()
@@ -86,6 +89,13 @@ class Upkeep:
             self._parts.engine.feed(events.Restricted(allow))
             self._say("resting" if why else "talking-again", reason=why)
         self.resting = why
+
+    def restrict(self, allowed: tuple[str, ...], blocked: tuple[str, ...]) -> None:
+        """The operator's choice of whom to talk to; while the daemon rests, for when it talks
+        again."""
+        self._allowed = allowed
+        now = (self._parts.node.setup.peer_id,) if self.resting else allowed
+        self._parts.engine.feed(events.Restricted(now, blocked))
 
     def obey(self, why: str | None) -> None:
         """Pause or resume training; `why` None: nothing is against it."""
@@ -122,11 +132,15 @@ class Upkeep:
             await asyncio.to_thread(give_back)
         except OSError as error:
             log.warning("upkeep failed", error=str(error))
-        has_other_data = await self._data.look()
         now = tuple(self._parts.transport.addresses)
-        if now and (now != self._addresses or has_other_data):
+        if now and now != self._addresses:
             self._addresses = now
-            self._parts.engine.feed(events.RecordChanged(self._parts.record(now)))
+            self._sign_anew()
+
+    def _sign_anew(self) -> None:
+        """What this node says of itself is no longer so: its addresses, or its examples."""
+        record = self._parts.record(self._addresses)
+        self._parts.engine.feed(events.RecordChanged(record))
 
     def _say(self, kind: str, **fields: Any) -> None:
         self._told.append(kind, **fields)

@@ -56,7 +56,7 @@ class Client:
         return self._document("DELETE", f"/v1/peers/{quote(peer, safe='')}")
 
     def block_peer(self, peer: str) -> Document:
-        """Have it talk to a peer no more, until its next start."""
+        """Have it never dial nor answer a peer: as `gossipd peers block`."""
         return self._document("POST", f"/v1/peers/{quote(peer, safe='')}/block")
 
     def unblock_peer(self, peer: str) -> Document:

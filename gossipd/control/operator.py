@@ -21,7 +21,7 @@ class Operator(Protocol):
         {peer_id, version, pid, uptime, home, mode, author, swarm, membership, task,
         addresses: [text], join,
         network: {healthy, detail, restarts, connected, inbound, known, allow: [peer id],
-        blocked: [peer id], bytes_in, bytes_out},
+        block: [peer id], bytes_in, bytes_out},
         training: {paused, why_not, steps, cycles, loss, examples, class_counts},
         guest: {train_when, plugged, battery, bytes_today, resting},
         using: {hash, chosen},
@@ -91,12 +91,12 @@ class Operator(Protocol):
         ...
 
     def block_peer(self, peer: str) -> Document:
-        """Do not talk to a peer id any more, until the next start: its connection is closed, it is
-        neither dialled nor answered. Answers {peer_id, blocked: [peer id]}."""
+        """Never dial nor answer a peer id, from now on: it is added to network.block, and settings
+        are read again. Answers {peer_id, block: [peer id]}."""
         ...
 
     def unblock_peer(self, peer: str) -> Document:
-        """Talk to it again. Answers as `block_peer`."""
+        """Dial and answer it again. Answers as `block_peer`."""
         ...
 
     def members(self) -> list[Document]:

@@ -14,7 +14,8 @@ from gossipd.doctor.known import CAUSES, DEAD, Cause, failed, passed
 from gossipd.errors import OperatorError
 from gossipd.identity import Identity
 from gossipd.membership import Books
-from gossipd.network.interface import NetworkError, Transport, deaf
+from gossipd.network.asking import asking
+from gossipd.network.interface import NetworkError, Transport
 from gossipd.storage import peek
 from gossipd.wire.errors import WireError
 from gossipd.wire.framing import decode_response, encode_message
@@ -82,25 +83,10 @@ def _hello(paths: Paths, config: Config, identity: Identity) -> Hello:
 async def _examine(
     peers: Sequence[tuple[str, tuple[str, ...]]], hello: Hello, identity: Identity
 ) -> list[Finding]:
-    from gossipd.network.libp2p_transport import Libp2pTransport
-
-    transport = Libp2pTransport(
-        identity.seed,
-        "127.0.0.1",  # nobody is to dial it
-        0,
-        mdns=False,
-        max_connections=known.PEERS,
-        heartbeat_interval=5.0,
-        heartbeat_timeout=15.0,
-        dial_timeout=SECONDS,
-        announce=(),
-    )
-    await transport.start(deaf("this device's daemon is down"))
-    try:
+    why = "this device's daemon is down"
+    async with asking(identity.seed, why, peers=known.PEERS, dial_timeout=SECONDS) as transport:
         asked = [_ask(transport, peer, addresses, hello) for peer, addresses in peers]
         return [finding for found in await asyncio.gather(*asked) for finding in found]
-    finally:
-        await transport.stop()
 
 
 async def _ask(
@@ -122,6 +108,6 @@ async def _ask(
         cause = CAUSES.get(answer.code, Cause("protocol", answer.code, "see that peer's log"))
         return list(failed(peer, cause, f"{answer.code}: {answer.reason}"))
     if isinstance(answer, Hello) and (answer.layout, answer.task) != (hello.layout, hello.task):
-        words = f"{answer.about or 'another task'} there"
+        words = f"{answer.introduction.about or 'another task'} there"
         return list(failed(peer, CAUSES["wrong-layout"], words))
     return list(passed(peer, f"answers at {where}", len(known.STEPS)))

@@ -108,16 +108,15 @@ def describe(sheet: Sheet, wish: Wish) -> tuple[Table, list[Finding]]:
 
 
 def fit(description: Table, sheet: Sheet) -> list[Finding]:
-    """How rows of somebody who joins fit the task that others have described. DataError when they
-    do not."""
+    """How rows of somebody who joins fit the task that others have described: none do, too, until
+    some come. DataError when they do not."""
     encode.inputs(description, sheet)
     rows, targets = encode.targets(description, sheet)
-    if not len(rows):
-        name = description.target.name
-        raise DataError(sheet.path, f"no row has a {name!r}", "give rows to learn from")
     findings = [_fitting(column, sheet) for column in description.columns]
     goal = description.target
-    if isinstance(goal, Classes):
+    if not len(rows):
+        detail = "no row has one yet: training begins when some do"
+    elif isinstance(goal, Classes):
         there = np.bincount(targets, minlength=len(goal.values))
         shown = ", ".join(f"{name} {there[n]}" for n, name in enumerate(goal.values[:10]))
         detail = f"classes: {shown}" + ("..." if goal.values[10:] else "")

@@ -4,6 +4,7 @@ The folder holds train-images, train-labels, t10k-images and t10k-labels under t
 with or without .gz. Where only the t10k files are there, their first 80 % train and the rest tests.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,10 @@ class IdxImages(Task):
         if self._pixels is None:
             self._pixels = self._read("t10k")[0].shape[1]
         return multilayer_perceptron(self._pixels, HIDDEN, CLASSES)
+
+    def files(self) -> Sequence[Path]:
+        found = (self._find(p, c) for p in ("train", "t10k") for c in ("images", "labels"))
+        return (self._folder, *(path for path in found if path is not None))
 
     def train_data(self, shard: Shard) -> Examples:
         if self._find("train", "images") is not None:

@@ -92,6 +92,9 @@ class ImagesTask(Task):
         """One image, or a folder of them; with targets a folder with a sub-folder per class."""
         if targets:
             found = _labelled(path, self.description.classes)
+            if not found:
+                names = ", ".join(self.description.classes[:20])
+                raise DataError(path, "has no image in any sub-folder", f"its sub-folders: {names}")
             paths = [image for image, _ in found]
             right = torch.tensor([label for _, label in found], dtype=torch.int64)
         else:
@@ -164,10 +167,6 @@ def _labelled(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
                 f"move it away; the classes are: {', '.join(classes[:20])}",
             )
         found += [(image, classes.index(path.name)) for image in images]
-    if not found:
-        raise DataError(
-            folder, "has no image in any sub-folder", f"its sub-folders: {', '.join(classes[:20])}"
-        )
     return found
 
 

@@ -64,6 +64,7 @@ class TorchLearner:
 
         self._asked = Descent(lr, momentum, weight_decay, batch_size)
         self._files = Watch(task.files())
+        self._stream: BatchStream | None = None
         testing = self._load()
 
         self._model = self._draw(task.seed)
@@ -78,6 +79,8 @@ class TorchLearner:
         """Read the data; the test set is returned. LearningError leaves everything as it was."""
         task = self._task
         inputs, targets = _checked(task, task.train_data(self._shard))
+        if self._stream is not None and not len(targets):
+            raise TaskError("the data files hold no example any more", "the last good ones stay")
         testing = self._testing()
         labels = None if task.classes is None else targets.numpy()
         training, held = hold_out(len(targets), labels, task.seed)

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from gossipd.learning import encode
 from gossipd.learning.description import Classes, Table, digest
-from gossipd.learning.errors import DataError
 from gossipd.learning.given import Given, likelihoods, spread_explained
 from gossipd.learning.partition import Shard
 from gossipd.learning.sheet import Sheet
@@ -45,9 +44,6 @@ class TableTask(Task):
             return self.test_data()
         sheet = read_table(self._data)
         rows, targets = encode.targets(self.description, sheet)
-        if not len(rows):
-            name = self.description.target.name
-            raise DataError(self._data, f"no row has a {name!r}", "give rows to learn from")
         labels = None if self.classes is None else targets.astype(np.int64)
         mine = shard.pick(len(rows), labels)
         inputs = encode.inputs(self.description, sheet)[rows[mine]]

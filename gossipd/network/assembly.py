@@ -19,6 +19,7 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.transport.tcp.tcp import TCP
 
 from gossipd.network.swarm import GuardedSwarm, Upgrader
+from gossipd.network.upload import Upload
 from gossipd.network.yamux.muxer import Muxer
 
 UPGRADE_SECONDS = 10.0
@@ -37,7 +38,7 @@ class Settings:
     heartbeat_interval: float
     heartbeat_timeout: float
     dial_timeout: float
-    max_upload: float = 0.0
+    upload: Upload
 
 
 def peer_id(seed: bytes) -> str:

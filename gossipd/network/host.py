@@ -27,7 +27,6 @@ from gossipd.network.rpc import ProtocolViolation
 from gossipd.network.sockets import socket_of
 from gossipd.network.streams import Inbound, open_pipe
 from gossipd.network.swarm import Gate, close
-from gossipd.network.upload import Upload
 from gossipd.wire.identifiers import public_key_of
 
 DISCONNECT_SECONDS = 2.0
@@ -87,7 +86,7 @@ class Host:
                 self._handlers,
                 self.counters,
                 self._settings.heartbeat_timeout,
-                Upload(self._settings.max_upload),
+                self._settings.upload,
                 self._link,
                 self._refuse,
                 self._abort,

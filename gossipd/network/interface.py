@@ -9,9 +9,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gossipd.wire.framing import encode_message
-from gossipd.wire.messages import Refused
-
 
 class NetworkError(Exception):
     """Talking to a peer failed. `reason` is a stable token that names a counter."""
@@ -86,25 +83,6 @@ class Handlers:
     """(peer id or remote address, reason): the transport turned somebody or something away."""
     health: Callable[[bool, str], None] = field(default=lambda healthy, detail: None)
     """(healthy, detail): the network thread stopped ("restarting in 2 s: …") or is up again."""
-
-
-def deaf(why: str) -> Handlers:
-    """For who only asks: everybody else is told `why` nothing is answered."""
-
-    async def answer(peer: str, payload: bytes) -> bytes:
-        return encode_message(Refused(code="not-serving", reason=why))
-
-    async def nothing(peer: str, key: bytes) -> None:
-        return None
-
-    return Handlers(
-        connected=lambda peer, address, outbound: None,
-        disconnected=lambda peer, reason: None,
-        request=answer,
-        blob=nothing,
-        discovered=lambda peer, addresses: None,
-        refused=lambda whom, reason: None,
-    )
 
 
 class Transport(Protocol):

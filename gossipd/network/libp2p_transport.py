@@ -28,6 +28,7 @@ from gossipd.network.interface import (
     TransferInterrupted,
 )
 from gossipd.network.life import Life
+from gossipd.network.upload import Upload
 from gossipd.wire import limits
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ class Libp2pTransport:
             heartbeat_interval=heartbeat_interval,
             heartbeat_timeout=heartbeat_timeout,
             dial_timeout=dial_timeout,
-            max_upload=max_upload,
+            upload=Upload(max_upload),
         )
         self._announce = announce
         self._last_port = last_port
@@ -91,6 +92,10 @@ class Libp2pTransport:
         self._discovery: Discovery | None = None
         self._connected: set[str] = set()
         self._totals: Counter[str] = Counter()
+
+    def limit_upload(self, rate: float) -> None:
+        """From now on as with another `max_upload`."""
+        self._settings.upload.rate = rate
 
     # --- Transport ------------------------------------------------------------------------------
 

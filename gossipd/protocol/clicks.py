@@ -126,7 +126,9 @@ class Clicks:
         self._peers = peers
         self._questions = questions
         self._rng = rng
-        self.catalogue = Catalogue()
+        self.catalogue = Catalogue(self._peers_since)
+        self._described = 0
+        """The revision of the view up to which its peers are in the catalogue."""
         self.ranking = Ranking(self._me, rules, self.catalogue)
         self.log = ClickLog()
         self.counts: tuple[int, ...] | None = None
@@ -194,7 +196,7 @@ class Clicks:
 
     def introduced(self, peer: str, hello: object) -> None:
         """A peer has said hello, and with it whether it can be asked for clicks."""
-        speaks = isinstance(hello, Hello) and hello.clicks is True
+        speaks = isinstance(hello, Hello) and hello.introduction.clicks is True
         (self._speakers.add if speaks else self._speakers.discard)(peer)
 
     def disconnected(self, peer: str) -> None:
@@ -204,15 +206,21 @@ class Clicks:
     # --- what there is to choose from ------------------------------------------------------------
 
     def note(self, documents: Iterable[SignedDocument]) -> None:
-        """These exist: peers, and models."""
+        """These exist: models, and what this node's own record says of its data. Other peers'
+        records are in the view, and looked up there."""
         for document in documents:
-            if isinstance(document, SignedRecord):
-                counts = document.record.class_counts
-                self.catalogue.put(item_of_peer(document.author), profile.words_of(counts))
-                if document.author == self._me:
-                    self.counts = counts
-            elif isinstance(document, Update):
+            if isinstance(document, Update):
                 self._note_model(document)
+            elif isinstance(document, SignedRecord) and document.author == self._me:
+                self.counts = document.record.class_counts
+
+    def _peers_since(self) -> Iterable[tuple[bytes, Sequence[str]]]:
+        """Peers of whom a record has come since this was asked last, and what it says."""
+        since, self._described = self._described, self._view.revision
+        for signed in self._view.records_since(since):
+            if not self._view.members.is_revoked(signed.author):
+                words = profile.words_of(signed.record.class_counts)
+                yield item_of_peer(signed.author), words
 
     def _note_model(self, update: Update) -> None:
         item = item_of_model(update.manifest.model)

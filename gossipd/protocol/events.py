@@ -71,12 +71,8 @@ class Restricted(Struct, frozen=True):
     """The operator names the only peers to talk to; none: everybody."""
 
     allowed: tuple[str, ...]
-
-
-class Blocked(Struct, frozen=True):
-    """The operator names all peers that are not to be talked to."""
-
-    blocked: tuple[str, ...]
+    blocked: tuple[str, ...] | None = None
+    """And those never to talk to; None: as before."""
 
 
 class ClockRead(Struct, frozen=True):
@@ -225,7 +221,6 @@ Event = (
     | Discovered
     | Forgotten
     | Restricted
-    | Blocked
     | ClockRead
     | MemberRevoked
     | MembershipRenewed
@@ -352,6 +347,8 @@ class RememberAll(Struct, frozen=True):
     """Many at once, as a peer tells of them."""
 
     peers: tuple[Remember, ...]
+    newcomers: tuple[SignedRecord, ...] = ()
+    """Of whom nothing was known: there is no more to them than their records say."""
 
 
 class Forget(Struct, frozen=True):

@@ -18,6 +18,7 @@ What a merge does follows from the lineages:
 
 import enum
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
@@ -46,7 +47,7 @@ class Settings:
 
     cycle_seconds: float
     local_steps: int
-    """Mini-batches per cycle; 0 on a node without data, which merges and relays only."""
+    """Mini-batches per cycle; 0: it merges and relays only, as a node without data does."""
     fanout: int
     buffer: int
     exchange: bool
@@ -67,8 +68,11 @@ class _Buffered:
 class Gossip:
     """One node's cycles and its buffer of arrived heads."""
 
-    def __init__(self, settings: Settings, view: SwarmView, rng: Random) -> None:
+    def __init__(
+        self, settings: Settings, has_examples: Callable[[], bool], view: SwarmView, rng: Random
+    ) -> None:
         self._settings = settings
+        self._has_examples = has_examples
         self._view = view
         self._rng = rng
         self._buffer: OrderedDict[str, _Buffered] = OrderedDict()
@@ -154,7 +158,7 @@ class Gossip:
         self._train(now, out)
 
     def _train(self, now: float, out: list[Output]) -> None:
-        if self.paused or self._settings.local_steps == 0:
+        if self.paused or self._settings.local_steps == 0 or not self._has_examples():
             self._rest(now, out)
             return
         self.phase = Phase.TRAINING

@@ -17,6 +17,7 @@ from gossipd.wire.identifiers import author_key
 from gossipd.wire.messages import (
     VERSION,
     Hello,
+    Introduction,
     Mode,
     Refused,
     SignedClaim,
@@ -57,7 +58,9 @@ def refusal(swarm: Swarm, hello: Hello, *, closed: bool = False) -> Refused | No
         return Refused(
             code="no-membership-here", reason="this peer holds no membership of that closed swarm"
         )
-    both = f"{_plain(hello.about or '')} meets {swarm.about}: check task and data of both"
+    both = (
+        f"{_plain(hello.introduction.about or '')} meets {swarm.about}: check task and data of both"
+    )
     if hello.layout != swarm.layout:
         return Refused(code="wrong-layout", reason=f"the models differ in shape; {both}")
     if hello.genesis != swarm.genesis:
@@ -109,9 +112,11 @@ class Door:
             claim=claim.envelope if introduce else b"",
             agent=swarm.agent,
             mode=swarm.mode,
-            clicks=clicks or UNSET,
-            about=swarm.about if introduce and swarm.about else UNSET,
-            time=UNSET if wall is None or not introduce else max(int(wall), 0),
+            intro=Introduction(
+                clicks=clicks or UNSET,
+                about=swarm.about if introduce and swarm.about else UNSET,
+                time=UNSET if wall is None or not introduce else max(int(wall), 0),
+            ),
         )
 
     def may_read(self, peer: str, hello: Hello, now: float) -> bool:

@@ -38,5 +38,10 @@ class Host:
     """Stand by steps that have been trained."""
     signed: Callable[[Update], None]
     """Told of every update that this node has signed."""
+    has_examples: Callable[[], bool]
+    """Whether there is anything here to train on; it may come later, when data files change."""
     is_twin: Callable[[], bool]
     """Whether somebody else signs with this node's key."""
+
+    def may_train(self) -> bool:
+        return self.has_examples() and not self.is_twin()

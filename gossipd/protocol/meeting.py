@@ -10,7 +10,7 @@ from collections.abc import Callable
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from gossipd.wire.messages import Hello
+from gossipd.wire.messages import Hello, Introduction
 
 
 class Meeting:
@@ -19,15 +19,18 @@ class Meeting:
     def __init__(self, proven: Callable[[], int], base: Callable[[], bytes]) -> None:
         self._proven = proven
         self._base = base
-        self._said: dict[str, Hello] = {}
+        self._said: dict[str, Introduction] = {}
 
     def greeting(self, hello: Hello) -> Hello:
         """With where this node stands. Who says nothing of itself yet does not say that either."""
-        return replace(hello, est=self._proven(), base=self._base()) if hello.record else hello
+        if not hello.record:
+            return hello
+        intro = replace(hello.introduction, est=self._proven(), base=self._base())
+        return replace(hello, intro=intro)
 
     def heard(self, peer: str, hello: Hello) -> None:
         """A peer was let in."""
-        self._said[peer] = hello
+        self._said[peer] = hello.introduction
 
     def open_questions(self, peer: str) -> tuple[bool, bool]:
         """A peer can be asked: whether it may have another base, and proof of a higher round."""

@@ -70,7 +70,7 @@ class Node:
         self.members = Members(setup.swarm.id, setup.membership, setup.revocations)
         self.view = SwarmView(self.members)
         self.peers = Peers(setup.peer_id, rng, setup.max_connections, self._needed)
-        self.peers.overlay = Overlay(setup.allow)
+        self.peers.overlay = Overlay(setup.allow, setup.block)
         self.exchange = Exchange(
             setup.terms,
             self.view,
@@ -91,7 +91,9 @@ class Node:
         policy = "uniform" if setup.rounds else setup.policy
         host = self._host(rng, policy_of(policy, self.clicks, rng))
         self.rounds = None if setup.rounds is None else Rounds(setup.rounds, host)
-        self.mode: Gossip | Rounds = self.rounds or Gossip(setup.gossip, self.view, rng)
+        self.mode: Gossip | Rounds = self.rounds or Gossip(
+            setup.gossip, self._has_examples, self.view, rng
+        )
         """How this node learns, and what it stands on."""
         self._heads = None if self.rounds else Heads(setup.gossip, self.gossip, host)
         self._way: Heads | Rounds = self._heads or self.rounds  # type: ignore[assignment]
@@ -112,9 +114,8 @@ class Node:
             events.TimerFired: self._on_timer,
             events.Discovered: self._on_discovered,
             events.Forgotten: lambda e, now, out: self.peers.forget(e.peer, now, out),
-            events.Restricted: lambda e, now, out: self.peers.restrict(e.allowed, now, out),
-            events.Blocked: lambda e, now, out: self.peers.reshape(
-                self.peers.overlay.blocking(e.blocked), now, out
+            events.Restricted: lambda e, now, out: self.peers.restrict(
+                e.allowed, now, out, e.blocked
             ),
             events.ClockRead: self._expulsion.on_clock,
             events.MemberRevoked: self._expulsion.on_revoked,
@@ -157,8 +158,12 @@ class Node:
             self._take,
             self._set_claim,
             self._twin.signed,
+            self._has_examples,
             lambda: self.identity_in_use,
         )
+
+    def _has_examples(self) -> bool:
+        return self._record is not None and self._record.record.examples > 0
 
     def _set_claim(self, claim: SignedClaim) -> None:
         self._claim = claim
@@ -425,8 +430,9 @@ class Node:
 
     def _compare_clocks(self, peer: str, hello: Hello, now: float) -> None:
         known, wall = self.peers.table.get(peer), self.members.wall(now)
-        if known is not None and wall is not None and hello.time is not UNSET:
-            known.clock = hello.time - wall
+        told = hello.introduction.time
+        if known is not None and wall is not None and told is not UNSET:
+            known.clock = told - wall
 
     def _on_request_failed(
         self, event: events.RequestFailed, now: float, out: list[Output]
@@ -471,6 +477,8 @@ class Node:
         ]
         news, newcomers = view.add_records(records)
         for document in documents:
+            if isinstance(document, SignedRecord):
+                continue
             if isinstance(document, SignedClaim):
                 if document.author != me or self._twin.check(document, out):
                     view.add_claim(document)
@@ -483,7 +491,6 @@ class Node:
             news = [r for r in news if not self.members.is_revoked(r.author)]
         if not news:
             return
-        self.clicks.note(news)
         if newcomers and self.rounds is not None:
             self.rounds.on_records(signed.author for signed in newcomers)
         self.peers.note(news, now, out)

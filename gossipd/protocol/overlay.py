@@ -1,5 +1,5 @@
-"""Whom a node talks to at all: everybody, or only the peers that its operator named; and nobody
-whom its operator has blocked.
+"""Whom a node talks to at all: everybody, or only the peers that its operator named; and never
+those that its operator blocked.
 
 Nodes that each name their neighbours make a topology, over whatever network lies below. Nobody else
 is dialled, and what somebody else sends is refused before it is read; of the rest of the swarm a
@@ -22,16 +22,12 @@ class Overlay:
         self.allowed = frozenset(allowed)
         """Peer ids; empty: everybody. The node's own id alone: nobody."""
         self.blocked = frozenset(blocked)
-        """Peer ids, not talked to even if allowed."""
 
-    def allowing(self, allowed: Iterable[str]) -> "Overlay":
-        """The same with others allowed."""
-        return Overlay(allowed, self.blocked)
-
-    def blocking(self, blocked: Iterable[str]) -> "Overlay":
-        """The same with others blocked."""
-        return Overlay(self.allowed, blocked)
+    def changed(self, allowed: Iterable[str], blocked: Iterable[str] | None) -> "Overlay":
+        """Another one; `blocked` None: those of before."""
+        return Overlay(allowed, self.blocked if blocked is None else blocked)
 
     def admits(self, peer_id: str) -> bool:
-        allowed = not self.allowed or peer_id in self.allowed
-        return allowed and peer_id not in self.blocked
+        if peer_id in self.blocked:
+            return False
+        return not self.allowed or peer_id in self.allowed

@@ -117,13 +117,39 @@ class Peers:
     def note(self, records: Iterable[SignedRecord], now: float, out: list[Output]) -> None:
         """As `learn`, of many by their records; `wake` comes when all of them are noted."""
         news = list[Remember]()
-        for signed in records:
+        newcomers, others = self._newcomers(list(records))
+        if newcomers:
+            self._roster.strangers.update(
+                (signed.author, _merged(signed.record.addresses, ())) for signed in newcomers
+            )
+        for signed in others:
             peer_id, addresses = signed.author, signed.record.addresses
             noted = self._note(peer_id, addresses, now, signed.envelope, out)
             if noted is not None:
                 news.append(noted)
-        if news:
-            out.append(RememberAll(tuple(news)))
+        if news or newcomers:
+            out.append(RememberAll(tuple(news), tuple(newcomers)))
+
+    def _newcomers(
+        self, records: list[SignedRecord]
+    ) -> tuple[list[SignedRecord], list[SignedRecord]]:
+        """Those of new strangers, and the others. A swarm that forms tells each of its nodes of all
+        others: of a stranger nothing is looked at but whether it is one."""
+        table, strangers, me = self._roster.table, self._roster.strangers, self._me
+        if self.overlay.allowed or len(self._roster) + len(records) > limits.KNOWN_PEERS:
+            return [], records
+        newcomers = [
+            signed
+            for signed in records
+            if signed.author not in strangers
+            and signed.author not in table
+            and signed.author != me
+            and signed.record.addresses
+        ]
+        if len(newcomers) == len(records):
+            return newcomers, []
+        new = {id(signed) for signed in newcomers}
+        return newcomers, [signed for signed in records if id(signed) not in new]
 
     def _note(
         self,
@@ -143,7 +169,7 @@ class Peers:
         if known is None:
             if len(roster) >= limits.KNOWN_PEERS and not self._make_room(out):
                 return None
-            if not addresses or self.overlay.allowed or peer_id in self.overlay.blocked:
+            if not addresses or self.overlay.allowed:
                 roster.add(peer_id)  # who cannot be drawn by chance
                 return self._note_met(roster.table[peer_id], addresses, now, record)
         merged = _merged(addresses, known or ())
@@ -306,13 +332,16 @@ class Peers:
         self._schedule(now, out)
         return peer
 
-    def restrict(self, allowed: Iterable[str], now: float, out: list[Output]) -> None:
-        self.reshape(self.overlay.allowing(allowed), now, out)
-
-    def reshape(self, overlay: Overlay, now: float, out: list[Output]) -> None:
+    def restrict(
+        self,
+        allowed: Iterable[str],
+        now: float,
+        out: list[Output],
+        blocked: Iterable[str] | None = None,
+    ) -> None:
         """From now on talk to these only: let go of the others, and dial who is new among them."""
-        before, self.overlay = self.overlay, overlay
-        for peer_id in sorted(overlay.allowed | overlay.blocked):
+        before, self.overlay = self.overlay, self.overlay.changed(allowed, blocked)
+        for peer_id in self.overlay.allowed:
             self._roster.peer(peer_id)  # a choice of strangers is no matter of chance
         for peer in self.table.values():
             if not self.overlay.admits(peer.id):

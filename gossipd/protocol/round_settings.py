@@ -12,7 +12,7 @@ class RoundSettings:
     success_fraction: float
     activity_window: int
     local_steps: int
-    """Mini-batches per round; 0 on a node without data, which is not available for any."""
+    """Mini-batches per round; 0: it is not available for any, as a node without data."""
     round_seconds: float
     """Least time between two rounds."""
     exchange: bool

@@ -372,7 +372,7 @@ class Rounds:
         return self._settings.exchange and not self._host.is_twin()
 
     def _may_train(self) -> bool:
-        return not self.paused and self._settings.local_steps > 0 and not self._host.is_twin()
+        return not self.paused and self._settings.local_steps > 0 and self._host.may_train()
 
     def _may_open(self) -> bool:
         idle = self.trainer.phase is Phase.IDLE

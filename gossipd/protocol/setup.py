@@ -23,6 +23,8 @@ class Setup:
     max_connections: int
     allow: tuple[str, ...] = ()
     """The only peers to talk to; empty: everybody."""
+    block: tuple[str, ...] = ()
+    """Those never to talk to."""
     rounds: RoundSettings | None = None
     """None: the asynchronous way, `gossip`."""
     membership: SignedMembership | None = None

@@ -6,10 +6,12 @@ activity record ride on the same entries.
 """
 
 import statistics
-import struct
+import sys
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import attrgetter
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -26,6 +28,12 @@ CLAIMS_BYTES = limits.MESSAGE_BYTES * 3 // 8
 RECORDS_BYTES = limits.MESSAGE_BYTES // 2
 """... or for records."""
 NAME_BYTES = 8
+
+_AUTHOR = attrgetter("author")
+_KEY = attrgetter("key")
+_MARK = attrgetter("mark")
+_NAME = attrgetter("name")
+_MEMBERSHIP = attrgetter("membership")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +63,17 @@ def _is_newer(signed: SignedRecord, known: SignedRecord) -> bool:
 
 def _names(records: Iterable[SignedRecord]) -> bytes:
     """What `ViewSync.names` says of these records."""
-    names = [signed.name for signed in records]
-    return struct.pack(f">{len(names)}Q", *names)
+    names = array("Q", map(_NAME, records))
+    if sys.byteorder == "little":
+        names.byteswap()
+    return names.tobytes()
 
 
 def _named(names: bytes) -> frozenset[int]:
-    count = len(names) // NAME_BYTES
-    return frozenset(struct.unpack_from(f">{count}Q", names))
+    numbers = array("Q", names[: len(names) - len(names) % NAME_BYTES])
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return frozenset(numbers)
 
 
 class SwarmView:
@@ -95,6 +107,36 @@ class SwarmView:
     ) -> tuple[list[SignedRecord], list[SignedRecord]]:
         """As `add_record`, of thousands at once: those that are news, and of them those of peers
         who were not known so far."""
+        many = list(many)
+        newcomers = self._newcomers(many)
+        if newcomers:
+            unknown = set(map(_AUTHOR, newcomers))
+            many = [signed for signed in many if signed.author not in unknown]
+        news, others = self._add_each(many)
+        if newcomers:
+            self._records.update(zip(map(_KEY, newcomers), newcomers, strict=True))
+            self._newest.update(zip(map(_AUTHOR, newcomers), map(_KEY, newcomers), strict=True))
+        news += newcomers
+        if news:
+            self._cap = None
+            self._sum += sum(map(_MARK, news))
+            self._changes.extend(map(_AUTHOR, news))
+        return news, others + newcomers
+
+    def _newcomers(self, many: Sequence[SignedRecord]) -> list[SignedRecord]:
+        """Records that can but be taken, since nothing is known of their authors: in a swarm that
+        forms most are. Nothing of it is looked at one by one; empty where something must be."""
+        newest = self._newest
+        if self.members.closed or len(newest) + len(many) > limits.AUTHORS:
+            return []
+        newcomers = [signed for signed in many if signed.author not in newest]
+        plain = not any(map(_MEMBERSHIP, newcomers))
+        different = len(set(map(_AUTHOR, newcomers))) == len(newcomers)
+        return newcomers if plain and different else []
+
+    def _add_each(
+        self, many: Iterable[SignedRecord]
+    ) -> tuple[list[SignedRecord], list[SignedRecord]]:
         records, newest, members = self._records, self._newest, self.members
         news, newcomers = list[SignedRecord](), list[SignedRecord]()
         for signed in many:
@@ -118,10 +160,6 @@ class SwarmView:
             records[signed.key] = signed
             newest[signed.author] = signed.key
             news.append(signed)
-        if news:
-            self._cap = None
-            self._sum += sum(signed.mark for signed in news)
-            self._changes.extend(signed.author for signed in news)
         return news, newcomers
 
     def add_claim(self, signed: SignedClaim) -> bool:
@@ -165,6 +203,13 @@ class SwarmView:
 
     def records(self) -> Iterator[SignedRecord]:
         return iter(self._records.values())
+
+    def records_since(self, revision: int) -> list[SignedRecord]:
+        """The newest of those peers whose record has changed after `revision`."""
+        if revision == self.revision:
+            return []
+        changed = self._changes.since(revision)
+        return [self._records[self._newest[key]] for key in changed if isinstance(key, str)]
 
     def claims(self) -> Iterator[SignedClaim]:
         return iter(self._claims.values())

@@ -83,6 +83,8 @@ class Options:
     progress_timeout: float
     allow: tuple[str, ...] = ()
     """The only peers to talk to; empty: everybody."""
+    block: tuple[str, ...] = ()
+    """Those never to talk to."""
     rounds: RoundSettings | None = None
     """None: the asynchronous way, `gossip`."""
     membership: bytes = b""
@@ -225,6 +227,7 @@ def assemble(ports: Ports, options: Options) -> Parts:
             anti_entropy_seconds=options.anti_entropy_seconds,
             max_connections=options.max_connections,
             allow=options.allow,
+            block=options.block,
             rounds=options.rounds,
             membership=documents.open_membership(options.membership)
             if options.membership

@@ -7,7 +7,7 @@ core expects, so that it never waits for an answer that cannot come.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, Protocol
 
 from gossipd.network.interface import Handlers, NetworkError, Transport
@@ -112,9 +112,7 @@ class Engine:
                 "publish", self._outbound.publish_serving(o), events.ServingPublished(None)
             ),
             events.Remember: lambda o: self._store.save_peers([(o.peer, o.addresses, o.record)]),
-            events.RememberAll: lambda o: self._store.save_peers(
-                (one.peer, one.addresses, one.record) for one in o.peers
-            ),
+            events.RememberAll: lambda o: self._store.save_peers(_rows(o)),
             events.Forget: lambda o: self._store.forget_peer(o.peer),
             events.KeepRevocations: lambda o: keep_revocations(o.envelopes),
             events.LetIn: lambda o: self.feed(
@@ -387,6 +385,13 @@ class Engine:
     def _on_health(self, healthy: bool, detail: str) -> None:
         self.network_healthy, self.network_detail = healthy, detail
         self._report("network-up" if healthy else "network-down", {"detail": detail})
+
+
+def _rows(output: events.RememberAll) -> Iterator[tuple[str, Sequence[str], bytes | None]]:
+    for one in output.peers:
+        yield one.peer, one.addresses, one.record
+    for signed in output.newcomers:
+        yield signed.author, signed.record.addresses, signed.envelope
 
 
 def _sheet_key(signed: SignedSheet) -> SheetKey:

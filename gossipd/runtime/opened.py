@@ -47,7 +47,8 @@ class Opened:
         with self._lock:
             known: S | None = self._kept.get(key)
             if known is not None:
-                self._kept.move_to_end(key)
+                if self._is_tight:
+                    self._kept.move_to_end(key)
                 return known
         document = open_it(sealed, swarm)
         if len(sealed) <= self._longest:
@@ -57,18 +58,22 @@ class Opened:
 
     def get_all(self, sealed: Sequence[bytes], swarm: bytes, open_it: Open[S]) -> list[S]:
         """As `get`, of many of one kind."""
-        found: list[S | None] = []
         with self._lock:
-            for one in sealed:
-                key = (one, swarm, open_it)
-                known: S | None = self._kept.get(key)
-                if known is not None:
-                    self._kept.move_to_end(key)
-                found.append(known)
+            kept = self._kept
+            found: list[S | None] = [kept.get((one, swarm, open_it)) for one in sealed]
+            if self._is_tight:
+                for one, known in zip(sealed, found, strict=True):
+                    if known is not None:
+                        kept.move_to_end((one, swarm, open_it))
         return [
             self.get(one, swarm, open_it) if known is None else known
             for one, known in zip(sealed, found, strict=True)
         ]
+
+    @property
+    def _is_tight(self) -> bool:
+        """Whether it matters by now what was used last: before, the order is that of coming."""
+        return 2 * self._bytes > self._room
 
     def manifest(self, sealed: bytes, swarm: bytes) -> tuple[Update, Known]:
         """An update and its lineage, which is one object for all that have it."""

@@ -62,7 +62,7 @@ class DiskStore:
     """
 
     def __init__(self, paths: Places, quota_bytes: int) -> None:
-        self._quota = quota_bytes
+        self.quota = quota_bytes
         self._database = Database(paths.database)
         try:
             self._files = Files(paths.models, paths.bodies)
@@ -349,7 +349,7 @@ class DiskStore:
         lying = list(self._files.scan())
         with self._database.lock:
             known = self._known()
-            removal = retention.choose(lying, known, self._quota)
+            removal = retention.choose(lying, known, self.quota)
             with self._database.transaction("forget old models") as rows:
                 for table, column, keys in (
                     ("models", "model", removal.models),

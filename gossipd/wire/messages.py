@@ -57,6 +57,22 @@ class Message(Struct, frozen=True, kw_only=True, tag_field="t"):
     """Base of all messages: a map whose field `t` names the type."""
 
 
+class Introduction(Struct, frozen=True, kw_only=True):
+    """What a Hello tells beyond what decides who may stay; a map, and nothing in it is needed."""
+
+    est: Counter | UnsetType = UNSET
+    """In rounds, as in `Pong`: the highest round that the sender can prove..."""
+    base: Digest | UnsetType = UNSET
+    """... and what it stands on. Who has nothing to learn from either need not ask."""
+    clicks: bool | UnsetType = UNSET
+    """Whether the sender may be asked for clicks."""
+    about: Annotated[str, Meta(max_length=limits.ABOUT_TEXT)] | UnsetType = UNSET
+    """What the sender learns, for people; where the Hello's record is empty, left out too."""
+    time: Counter | UnsetType = UNSET
+    """The sender's calendar, Unix seconds, left out as `about` is: a clock that is wrong is found
+    out among peers. Nothing is decided by it."""
+
+
 class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     """First message on a connection, and the answer to it."""
 
@@ -74,17 +90,12 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     mode: Mode | UnsetType = UNSET
     """How the sender learns: those who learn otherwise have nothing to say to each other."""
     held: Held | UnsetType = UNSET
-    est: Counter | UnsetType = UNSET
-    """In rounds, as in `Pong`: the highest round that the sender can prove..."""
-    base: Digest | UnsetType = UNSET
-    """... and what it stands on. Who has nothing to learn from either need not ask."""
-    clicks: bool | UnsetType = UNSET
-    """Whether the sender may be asked for clicks."""
-    about: Annotated[str, Meta(max_length=limits.ABOUT_TEXT)] | UnsetType = UNSET
-    """What the sender learns, for people; where `record` is empty, this is left out too."""
-    time: Counter | UnsetType = UNSET
-    """The sender's calendar, Unix seconds, left out as `about` is: a clock that is wrong is found
-    out among peers. Nothing is decided by it."""
+    intro: Introduction | UnsetType = UNSET
+
+    @property
+    def introduction(self) -> Introduction:
+        """What was said of the sender; an empty one where nothing was."""
+        return self.intro or Introduction()
 
 
 class Refused(Message, frozen=True, kw_only=True, tag="refused"):

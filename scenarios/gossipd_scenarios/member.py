@@ -108,7 +108,7 @@ class Member:
         return await self._ask(self._client.restrict, allow)
 
     async def block(self, peer: str) -> Document:
-        """Have it talk to a peer no more, until it is started again."""
+        """Have it never talk to a peer, until it is unblocked or its settings are written anew."""
         return await self._ask(self._client.block_peer, peer)
 
     async def unblock(self, peer: str) -> Document:

@@ -22,6 +22,7 @@ COMMANDS = [
     "grank",
     "guest",
     "islands",
+    "personal",
     "quake",
     "ranking",
     "returning",

@@ -12,7 +12,7 @@ from gossipd.wire import limits
 from gossipd.wire.clicks import Click, ClickSheet, item_of_model, item_of_peer
 from gossipd.wire.envelope import open_sheet, seal
 from gossipd.wire.framing import encode_message, pack
-from gossipd.wire.messages import ClickPull, ClickSheets, Hello, View
+from gossipd.wire.messages import ClickPull, ClickSheets, Hello, Introduction, View
 from gossipd_scenarios.fleet import Fleet, Member
 from support.hostile import Outsider
 from support.keys import key_from
@@ -44,7 +44,9 @@ class Speaker:
         await self.outsider.__aexit__()
 
     async def meets(self, clicks: Any = True) -> None:
-        answer = await self.outsider.meet(self.daemon.peer_id, self.daemon.addresses, clicks=clicks)
+        answer = await self.outsider.meet(
+            self.daemon.peer_id, self.daemon.addresses, intro=Introduction(clicks=clicks)
+        )
         assert isinstance(answer, Hello), answer
         await self.outsider.ask(self.daemon.peer_id, ClickPull())
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from gossipd.config import load, paths_of, values_of
 from gossipd.control.client import Client
@@ -18,8 +19,8 @@ from gossipd.identity import load_or_create
 from gossipd.joining import addresses_of, complete, parse, pending, remember
 from gossipd.learning.description import FILE
 from gossipd.membership import Books, at_rest
-from gossipd.network.interface import Handlers, NetworkError
-from gossipd.network.libp2p_transport import Libp2pTransport
+from gossipd.network.asking import asking
+from gossipd.network.interface import NetworkError, Transport
 from gossipd.wire.envelope import open_membership, seal
 from gossipd.wire.framing import decode_response, encode_message
 from gossipd.wire.invitation import Line, prove, public_key_of_secret
@@ -234,54 +235,13 @@ async def test_an_inviter_that_does_not_answer_is_asked_again_at_the_next_start(
 # --- a thousand outsiders ---------------------------------------------------------------------
 
 
-class Stranger:
-    """A key and a connection, and nothing else: far lighter than a peer that learns."""
-
-    def __init__(self, name: str) -> None:
-        seed, self.id, self.signer = key_from(name)
-        self.transport = Libp2pTransport(
-            seed,
-            "127.0.0.1",
-            0,
-            mdns=False,
-            max_connections=4,
-            heartbeat_interval=5.0,
-            heartbeat_timeout=20.0,
-            dial_timeout=10.0,
-        )
-
-    async def __aenter__(self) -> "Stranger":
-        async def request(peer: str, payload: bytes) -> bytes:
-            return encode_message(Refused(code="nothing"))
-
-        async def blob(peer: str, key: bytes) -> None:
-            return None
-
-        def nothing(*said: object) -> None:
-            return None
-
-        await self.transport.start(
-            Handlers(
-                connected=nothing,
-                disconnected=nothing,
-                request=request,
-                blob=blob,
-                discovered=nothing,
-                refused=nothing,
-            )
-        )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.transport.stop()
-
-    async def ask(self, daemon: Member, payload: bytes) -> Response | None:
-        """None: the daemon closed the door without a word."""
-        try:
-            await self.transport.dial(daemon.peer_id, daemon.addresses, 10.0)
-            return decode_response(await self.transport.request(daemon.peer_id, payload, 10.0))
-        except NetworkError:
-            return None
+async def answer_to(stranger: Transport, daemon: Member, payload: bytes) -> Response | None:
+    """None: the daemon closed the door without a word."""
+    try:
+        await stranger.dial(daemon.peer_id, daemon.addresses, 10.0)
+        return decode_response(await stranger.request(daemon.peer_id, payload, 10.0))
+    except NetworkError:
+        return None
 
 
 async def test_a_thousand_attempts_of_outsiders_get_nothing_but_a_refusal(
@@ -310,7 +270,7 @@ async def test_a_thousand_attempts_of_outsiders_get_nothing_but_a_refusal(
     forged = seal(Invitation(nonce=ours, key=key, task=bytes(32)), swarm, forger.signer)
     rng = random.Random(7)
 
-    def attempt(kind: str, who: Stranger) -> bytes:
+    def attempt(kind: str, who: str) -> bytes:
         hello = Hello(
             swarm=swarm,
             task=honest.task,
@@ -319,23 +279,21 @@ async def test_a_thousand_attempts_of_outsiders_get_nothing_but_a_refusal(
             record=honest.record,
             claim=honest.claim,
         )
-        from msgspec.structs import replace
-
         messages: dict[str, Any] = {
             "no membership": hello,
             "stolen membership": replace(hello, membership=welcome.membership),
-            "forged membership": replace(hello, membership=forger.issue(who.id)),
+            "forged membership": replace(hello, membership=forger.issue(who)),
             "an invitation for a membership": replace(
                 hello,
                 membership=good.invitation.envelope,  # type: ignore[union-attr]
             ),
-            "forged invitation": Enter(invitation=forged, proof=prove(secret, swarm, who.id)),
-            "guessed secret": asks(good, who.id, proof=prove(rng.randbytes(16), swarm, who.id)),
+            "forged invitation": Enter(invitation=forged, proof=prove(secret, swarm, who)),
+            "guessed secret": asks(good, who, proof=prove(rng.randbytes(16), swarm, who)),
             "replayed": stolen,
-            "no proof": asks(good, who.id, proof=bytes(64)),
-            "expired": asks(over, who.id),
-            "used up": asks(used, who.id),
-            "withdrawn": asks(gone, who.id),
+            "no proof": asks(good, who, proof=bytes(64)),
+            "expired": asks(over, who),
+            "used up": asks(used, who),
+            "withdrawn": asks(gone, who),
         }
         if kind == "rubbish":
             return rng.randbytes(300)
@@ -358,9 +316,10 @@ async def test_a_thousand_attempts_of_outsiders_get_nothing_but_a_refusal(
     answers: Counter[str] = Counter()
     turns = itertools.cycle(kinds)
     for number in range(ATTEMPTS // 20):
-        async with Stranger(f"stranger {number}") as who:
+        seed, who, _ = key_from(f"stranger {number}")
+        async with asking(seed, "a stranger", peers=1, dial_timeout=10.0) as stranger:
             for _ in range(20):
-                answer = await who.ask(founder, attempt(next(turns), who))
+                answer = await answer_to(stranger, founder, attempt(next(turns), who))
                 assert answer is None or isinstance(answer, Refused), answer
                 answers[answer.code if answer else "closed"] += 1
     assert sum(answers.values()) == ATTEMPTS

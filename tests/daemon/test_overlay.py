@@ -109,7 +109,7 @@ async def test_a_blocked_peer_is_let_go_of_refused_unread_and_comes_again(
         assert isinstance(answer, Refused)
         assert answer.code == "not-allowed"
         status = await daemon.status()
-        assert status["network"]["blocked"] == [stranger.id]
+        assert status["network"]["block"] == [stranger.id]
         assert status["network"]["connected"] == 1, "the friend stays"
 
         await daemon.restrict([stranger.id, friend.peer_id])

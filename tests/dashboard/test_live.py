@@ -79,7 +79,7 @@ async def test_a_blocked_peer_is_let_go_of(
     await page.locator(".dialog").last.get_by_role("button", name="Block", exact=True).click()
     await page.get_by_text("■ blocked").wait_for()
     await ben.until(lambda now: now["network"]["connected"] == 0, SECONDS, "to be let go of")
-    assert (await ann.status())["network"]["blocked"] == [ben.peer_id]
+    assert (await ann.status())["network"]["block"] == [ben.peer_id]
 
 
 async def test_the_page_outlives_its_daemon_and_the_daemon_its_page(

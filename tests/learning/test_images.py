@@ -46,6 +46,17 @@ def test_a_folder_of_classes_is_described_and_learnt(tmp_path: Path) -> None:
     assert answers.of(result, given.inputs, others)["prediction"] == ["r"]
 
 
+def test_images_may_come_later(tmp_path: Path) -> None:
+    about, _ = describe_images(drawn(tmp_path / "all"), "all")
+    (tmp_path / "mine" / "l").mkdir(parents=True)
+    assert [f.detail for f in fit_images(about, tmp_path / "mine")] == ["0 images", "0 images"]
+    node = TorchLearner(ImagesTask(about, tmp_path / "mine"), Shard(), lr=0.1)
+    assert node.examples == 0
+    drawn(tmp_path / "more", "l", 3).joinpath("l").rename(tmp_path / "mine" / "r")
+    assert [node.refresh(), node.refresh()] == [False, True]
+    assert node.class_counts == (0, 2)  # and one held out
+
+
 def test_a_node_with_one_class_fits(tmp_path: Path) -> None:
     about, _ = describe_images(drawn(tmp_path / "all", colour=True), "all")
     assert about.colours == 3

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gossipd.learning.answers import Answers
-from gossipd.learning.describe import Wish, describe
+from gossipd.learning.describe import Wish, describe, fit
 from gossipd.learning.description import Table
 from gossipd.learning.errors import DataError, LearningError
 from gossipd.learning.learner import TorchLearner
@@ -142,7 +142,14 @@ def test_changed_data_are_read_again_at_an_epoch_s_end(tmp_path: Path) -> None:
     assert node.refresh() is False  # nothing new
 
 
-@pytest.mark.parametrize("how", ["broken", "gone"])
+REASONS = {
+    "broken": "row 122, column 'length'",
+    "gone": "no such file",
+    "emptied": "no example any more",
+}
+
+
+@pytest.mark.parametrize("how", REASONS)
 def test_a_file_that_breaks_keeps_the_last_good_data(tmp_path: Path, how: str) -> None:
     data = flowers(tmp_path / "a.csv")
     node = learner(described(data), data)
@@ -150,12 +157,14 @@ def test_a_file_that_breaks_keeps_the_last_good_data(tmp_path: Path, how: str) -
     epoch(node)
     if how == "broken":
         data.write_text(data.read_text() + "long,red,1,a\n")
-    else:
+    elif how == "gone":
         data.unlink()
+    else:
+        flowers(data, rows=0)
     assert node.refresh() is False
     found = node.refresh()
     assert isinstance(found, LearningError)
-    assert ("row 122, column 'length'" if how == "broken" else "no such file") in str(found)
+    assert REASONS[how] in str(found)
     assert found.hint
     assert node.refresh() is False  # it is said once
     assert node.examples == before
@@ -164,6 +173,17 @@ def test_a_file_that_breaks_keeps_the_last_good_data(tmp_path: Path, how: str) -
     flowers(data, rows=2 * ROWS)
     assert [node.refresh(), node.refresh()] == [False, True]
     assert node.examples == 2 * before
+
+
+def test_rows_may_come_later(tmp_path: Path) -> None:
+    table = described(flowers(tmp_path / "founder.csv"))
+    data = flowers(tmp_path / "mine.csv", rows=0)
+    assert "no row has one yet" in str(fit(table, read_table(data)))
+    node = learner(table, data)
+    assert node.examples == 0
+    flowers(data)
+    assert [node.refresh(), node.refresh()] == [False, True]
+    assert node.held_out(trained(node)).accuracy == 1.0
 
 
 def test_a_file_counts_as_changed_when_two_looks_agree(tmp_path: Path) -> None:

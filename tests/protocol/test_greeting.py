@@ -27,6 +27,7 @@ from gossipd.wire.messages import (
     Goodbye,
     Have,
     Hello,
+    Introduction,
     Offer,
     Ping,
     Pong,
@@ -44,11 +45,11 @@ MISFITS: dict[str, tuple[dict[str, Any], str]] = {
     "version": ({"version": 2}, "wire version 2 meets 1: upgrade the older of the two"),
     "foreign-swarm": ({"swarm": OTHER}, f"this is swarm {SWARM.id.hex()[:16]}"),
     "wrong-layout": (
-        {"layout": OTHER, "about": "wines\x1b[2J"},
+        {"layout": OTHER, "intro": Introduction(about="wines\x1b[2J")},
         f"the models differ in shape; wines[2J {MEETS}",
     ),
     "wrong-genesis": (
-        {"genesis": OTHER, "about": "wines"},
+        {"genesis": OTHER, "intro": Introduction(about="wines")},
         f"the initial models differ; wines {MEETS}",
     ),
     "foreign-task": ({"task": OTHER}, f"the tasks differ; another task {MEETS}"),
@@ -257,18 +258,18 @@ def test_calendars_are_compared_when_peers_greet(solo: Solo) -> None:
     solo.feed(ClockRead(1_000_000.0))
     ann = solo.puppet("ann")
     solo.feed(Connected(ann.id, NOWHERE, False))
-    hello, documents = solo.hello_of(ann, time=1_003_600)
+    hello, documents = solo.hello_of(ann, intro=Introduction(time=1_003_600))
     answer = one(solo.ask(ann, hello, *documents), Answer).message
     assert isinstance(answer, Hello)
-    assert answer.time == 1_000_000
+    assert answer.introduction.time == 1_000_000
     assert solo.node.peers.table[ann.id].clock == 3600.0
 
 
 def test_who_has_not_read_its_calendar_says_nothing_of_it(solo: Solo) -> None:
     ann = solo.puppet("ann")
     solo.feed(Connected(ann.id, NOWHERE, False))
-    hello, documents = solo.hello_of(ann, time=5)
+    hello, documents = solo.hello_of(ann, intro=Introduction(time=5))
     answer = one(solo.ask(ann, hello, *documents), Answer).message
     assert isinstance(answer, Hello)
-    assert answer.time is UNSET
+    assert answer.introduction.time is UNSET
     assert solo.node.peers.table[ann.id].clock is None

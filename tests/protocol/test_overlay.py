@@ -3,6 +3,7 @@
 from random import Random
 
 from gossipd.protocol.events import Dial, Disconnect, Output, SetTimer
+from gossipd.protocol.overlay import Overlay
 from gossipd.protocol.peers import Peers
 from gossipd.protocol.roster import State
 
@@ -71,3 +72,10 @@ def test_a_change_lets_go_of_some_and_dials_others_at_once() -> None:
     peers.on_lost("ann", "not-allowed", 10.2, [])
     assert peers.table["ann"].state is State.BACKING_OFF
     assert dialled(peers, 500.0) == set(), "nor is it dialled again"
+
+
+def test_who_is_blocked_is_not_talked_to_whoever_else_is() -> None:
+    assert not Overlay((), ("ann",)).admits("ann")
+    assert not Overlay(("ann",), ("ann",)).admits("ann")
+    assert Overlay((), ("ann",)).admits("bob")
+    assert not Overlay(("cem",), ("ann",)).admits("bob")

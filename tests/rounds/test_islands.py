@@ -258,7 +258,7 @@ def test_a_few_rounds_after_they_met_people_of_both_islands_predict_with_all_cla
         sim.run(12.0)
         alone = max(sim.accuracies().values())
         sim.tell("l0", "r0")
-        sim.run(5.5)
+        sim.run(5.5)  # five rounds: wherever in a round they met, and whichever two of them
         together = median(sim.accuracies().values())
     assert alone < 0.55
     assert together > 0.65

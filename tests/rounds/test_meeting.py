@@ -17,11 +17,15 @@ from gossipd.protocol.work import Work
 from gossipd.simulation.stub import StubLearner
 from gossipd.simulation.world import Simulation
 from gossipd.wire.identifiers import digest
-from gossipd.wire.messages import Hello, PeerRecord, SignedRecord
+from gossipd.wire.messages import Hello, Introduction, PeerRecord, SignedRecord
 
 SWARM = digest(b"swarm")
 MINE, OTHER = digest(b"mine"), digest(b"other")
 HELLO = Hello(swarm=SWARM, task=SWARM, layout=SWARM, genesis=SWARM, record=b"r", claim=b"c")
+
+
+def at(est: int, base: bytes) -> Hello:
+    return replace(HELLO, intro=Introduction(est=est, base=base))
 
 
 def asked_of(hello: Hello | None, proven: int = 5) -> tuple[bool, bool]:
@@ -32,9 +36,9 @@ def asked_of(hello: Hello | None, proven: int = 5) -> tuple[bool, bool]:
 
 
 def test_who_stands_where_we_do_is_asked_nothing() -> None:
-    assert asked_of(replace(HELLO, est=5, base=MINE)) == (False, False)
-    assert asked_of(replace(HELLO, est=4, base=OTHER)) == (True, False)
-    assert asked_of(replace(HELLO, est=6, base=MINE)) == (False, True)
+    assert asked_of(at(est=5, base=MINE)) == (False, False)
+    assert asked_of(at(est=4, base=OTHER)) == (True, False)
+    assert asked_of(at(est=6, base=MINE)) == (False, True)
 
 
 def test_who_does_not_say_where_it_stands_is_asked() -> None:
@@ -43,23 +47,23 @@ def test_who_does_not_say_where_it_stands_is_asked() -> None:
 
 def test_what_a_peer_said_ends_with_its_connection() -> None:
     meeting = Meeting(lambda: 5, lambda: MINE)
-    meeting.heard("ann", replace(HELLO, est=5, base=MINE))
+    meeting.heard("ann", at(est=5, base=MINE))
     meeting.disconnected("ann")
     assert meeting.open_questions("ann") == (True, True)
 
 
 def test_who_says_nothing_of_itself_says_nothing_of_its_round() -> None:
     meeting = Meeting(lambda: 5, lambda: MINE)
-    assert meeting.greeting(HELLO) == replace(HELLO, est=5, base=MINE)
+    assert meeting.greeting(HELLO) == at(est=5, base=MINE)
     withheld = replace(HELLO, record=b"", claim=b"")
-    assert meeting.greeting(withheld).est is UNSET
+    assert meeting.greeting(withheld).introduction.est is UNSET
 
 
 def test_a_swarm_that_begins_asks_nobody_for_models_or_rounds() -> None:
     with Simulation(1, keep_messages=True) as sim:
         for number in range(4):
             learner = StubLearner(number)
-            sim.add(f"n{number}", learner, options_of(Config(mode="rounds"), learner, swarm=None))
+            sim.add(f"n{number}", learner, options_of(Config(mode="rounds"), swarm=None))
         sim.introduce(*sim.nodes)
         sim.start(*sim.nodes)
         sim.run_until(lambda: all(len(n.live.node.peers.admitted()) == 3 for n in sim.running), 5)

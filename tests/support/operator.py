@@ -62,7 +62,7 @@ class FakeOperator:
                 "connected": 1,
                 "known": 2,
                 "allow": [],
-                "blocked": self.blocked,
+                "block": self.blocked,
                 "bytes_in": 1_234_567,
                 "bytes_out": 89,
             },
@@ -183,12 +183,12 @@ class FakeOperator:
     def block_peer(self, peer: str) -> dict[str, Any]:
         self.asked.append(("block_peer", peer))
         self.blocked = [peer]
-        return {"peer_id": peer, "blocked": self.blocked}
+        return {"peer_id": peer, "block": self.blocked}
 
     def unblock_peer(self, peer: str) -> dict[str, Any]:
         self.asked.append(("unblock_peer", peer))
         self.blocked = []
-        return {"peer_id": peer, "blocked": self.blocked}
+        return {"peer_id": peer, "block": self.blocked}
 
     def restrict(self, allow: Sequence[str]) -> dict[str, Any]:
         self.asked.append(("restrict", *allow))

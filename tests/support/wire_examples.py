@@ -5,6 +5,7 @@ field gets a new example.
 """
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec.structs import replace
 
 from gossipd.wire.clicks import Click, ClickSheet
 from gossipd.wire.envelope import Signer, seal
@@ -24,6 +25,7 @@ from gossipd.wire.messages import (
     Goodbye,
     Have,
     Hello,
+    Introduction,
     Invitation,
     Manifest,
     Membership,
@@ -172,73 +174,23 @@ ENVELOPES: dict[str, bytes] = {
     for name, document in DOCUMENTS.items()
 }
 
+HELLO = Hello(
+    swarm=SWARM,
+    task=TASK,
+    layout=LAYOUT,
+    genesis=MODEL,
+    record=ENVELOPES["record"],
+    claim=ENVELOPES["claim"],
+)
+
 MESSAGES: dict[str, AnyMessage] = {
-    "hello": Hello(
-        swarm=SWARM,
-        task=TASK,
-        layout=LAYOUT,
-        genesis=MODEL,
-        membership=b"proof",
-        record=ENVELOPES["record"],
-        claim=ENVELOPES["claim"],
-        agent="gossipd/0.1.0",
-    ),
-    "hello-mode": Hello(
-        swarm=SWARM,
-        task=TASK,
-        layout=LAYOUT,
-        genesis=MODEL,
-        record=ENVELOPES["record"],
-        claim=ENVELOPES["claim"],
-        mode="rounds",
-    ),
-    "hello-held": Hello(
-        swarm=SWARM,
-        task=TASK,
-        layout=LAYOUT,
-        genesis=MODEL,
-        record=ENVELOPES["record"],
-        claim=ENVELOPES["claim"],
-        held=bytes(range(8)),
-    ),
-    "hello-clicks": Hello(
-        swarm=SWARM,
-        task=TASK,
-        layout=LAYOUT,
-        genesis=MODEL,
-        record=ENVELOPES["record"],
-        claim=ENVELOPES["claim"],
-        clicks=True,
-    ),
-    "hello-rounds": Hello(
-        swarm=SWARM,
-        task=TASK,
-        layout=LAYOUT,
-        genesis=MODEL,
-        record=ENVELOPES["record"],
-        claim=ENVELOPES["claim"],
-        mode="rounds",
-        est=41,
-        base=BASE,
-    ),
-    "hello-about": Hello(
-        swarm=SWARM,
-        task=TASK,
-        layout=LAYOUT,
-        genesis=MODEL,
-        record=ENVELOPES["record"],
-        claim=ENVELOPES["claim"],
-        about="digits (4,810 parameters)",
-    ),
-    "hello-time": Hello(
-        swarm=SWARM,
-        task=TASK,
-        layout=LAYOUT,
-        genesis=MODEL,
-        record=ENVELOPES["record"],
-        claim=ENVELOPES["claim"],
-        time=1_700_000_000,
-    ),
+    "hello": replace(HELLO, membership=b"proof", agent="gossipd/0.1.0"),
+    "hello-mode": replace(HELLO, mode="rounds"),
+    "hello-held": replace(HELLO, held=bytes(range(8))),
+    "hello-clicks": replace(HELLO, intro=Introduction(clicks=True)),
+    "hello-rounds": replace(HELLO, mode="rounds", intro=Introduction(est=41, base=BASE)),
+    "hello-about": replace(HELLO, intro=Introduction(about="digits (4,810 parameters)")),
+    "hello-time": replace(HELLO, intro=Introduction(time=1_700_000_000)),
     "refused": Refused(code="foreign-swarm", reason="this is another swarm"),
     "ping": Ping(est=41, counter=2),
     "ping-minimal": Ping(),

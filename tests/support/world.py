@@ -518,6 +518,8 @@ class World:
     ) -> None:
         for one in output.peers:
             self._on_Remember(member, one)
+        for signed in output.newcomers:
+            member.remembered[signed.author] = signed.record.addresses
 
     def _on_Forget(self, member: Member, output: events.Forget) -> None:  # noqa: N802
         member.remembered.pop(output.peer, None)

@@ -92,7 +92,7 @@ def set_(
     paths = paths_of(home_directory(home))
     change(paths, key, value)
     values = values_of(load(paths.home))
-    told = _reload(home)
+    told = reload_daemon(home)
     done = {"key": key, "value": _plain(values[key]), "daemon": told}
     emit(output_format, done, render.fields)
     if told == "running" and key not in RELOADED:
@@ -125,7 +125,7 @@ def reload(home: HomeOption = None, output_format: FormatOption = Format.text) -
     emit(output_format, client(home).reload(), _reloaded)
 
 
-def _reload(home: Any) -> str:
+def reload_daemon(home: Any) -> str:
     """Whether a daemon runs, which has read its settings again then."""
     try:
         client(home).reload()

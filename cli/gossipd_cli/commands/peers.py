@@ -1,14 +1,21 @@
-"""`gossipd peers`: who this daemon knows, and whom it does not talk to."""
+"""`gossipd peers`: who this daemon knows."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from gossipd.config import home_directory, load, paths_of
 from gossipd_cli import render
+from gossipd_cli.commands.configuration import reload_daemon
 from gossipd_cli.options import FormatOption, HomeOption, client, example, group
 from gossipd_cli.output import Format, emit
 
-app = group("Show, add and remove peers.")
+app = group("Show, add, remove and block peers.")
+
+PeerArgument = Annotated[
+    str, typer.Argument(metavar="PEER", help="Peer id, as `gossipd peers ls` shows it.")
+]
 
 
 @app.command("ls", epilog=example("gossipd peers ls", "gossipd peers ls --format json"))
@@ -31,32 +38,36 @@ def add_peer(
 
 @app.command("rm", epilog=example("gossipd peers rm 12D3KooW..."))
 def remove_peer(
-    peer: Annotated[
-        str, typer.Argument(metavar="PEER", help="Peer id, as `gossipd peers ls` shows it.")
-    ],
-    home: HomeOption = None,
-    output_format: FormatOption = Format.text,
+    peer: PeerArgument, home: HomeOption = None, output_format: FormatOption = Format.text
 ) -> None:
-    """Disconnect a peer and forget its addresses."""
+    """Disconnect a peer and forget its addresses, until it comes again."""
     emit(output_format, client(home).remove_peer(peer), render.peer)
-
-
-PeerArgument = Annotated[
-    str, typer.Argument(metavar="PEER", help="Peer id, as `gossipd peers ls` shows it.")
-]
 
 
 @app.command("block", epilog=example("gossipd peers block 12D3KooW..."))
 def block_peer(
     peer: PeerArgument, home: HomeOption = None, output_format: FormatOption = Format.text
 ) -> None:
-    """Talk to a peer no more, until the daemon's next start."""
-    emit(output_format, client(home).block_peer(peer), render.fields)
+    """Never dial nor answer a peer, from now on: it is added to network.block.
+
+    Works with the daemon stopped, too. Members of a closed swarm are shut out of all of it by
+    `members revoke`, on the founder's device.
+    """
+    emit(output_format, _blocked(home, peer, True), render.fields)
 
 
 @app.command("unblock", epilog=example("gossipd peers unblock 12D3KooW..."))
 def unblock_peer(
     peer: PeerArgument, home: HomeOption = None, output_format: FormatOption = Format.text
 ) -> None:
-    """Talk to it again."""
-    emit(output_format, client(home).unblock_peer(peer), render.fields)
+    """Dial and answer a blocked peer again."""
+    emit(output_format, _blocked(home, peer, False), render.fields)
+
+
+def _blocked(home: Path | None, peer: str, wanted: bool) -> dict[str, object]:
+    """Write it down, and tell a running daemon."""
+    from gossipd.configfile import block
+
+    paths = paths_of(home_directory(home))
+    block(paths, load(paths.home).network.block, peer, wanted)
+    return {"peer_id": peer, "blocked": wanted, "daemon": reload_daemon(home)}

@@ -48,7 +48,7 @@ def peers(page: Page) -> None:
             return
         names, ranks = names_of(feed), ranks_of(feed)
         known = feed.answers["peers"]
-        blocked = set(feed.status["network"].get("blocked", ()))
+        blocked = set(feed.status["network"].get("block", ()))
         rows.show([_row(peer, names, ranks, blocked) for peer in known])
         network = feed.status["network"]
         summary.text = (
@@ -103,7 +103,7 @@ def detail(page: Page, row: Document) -> None:
     peer = next((p for p in feed.answers.get("peers", ()) if p["peer_id"] == row.get("id")), None)
     if peer is None or feed.status is None:
         return
-    blocked = peer["peer_id"] in feed.status["network"].get("blocked", ())
+    blocked = peer["peer_id"] in feed.status["network"].get("block", ())
     with ui.dialog(value=True) as dialog, ui.element("div").classes("card dialog"):
         ui.label(f"Peer {words.peer(peer['peer_id'], names_of(feed))}").classes("dialog-title")
         for name, value in _facts(peer):
@@ -132,8 +132,8 @@ def detail(page: Page, row: Document) -> None:
             else:
                 page.confirm(
                     "Block this peer?",
-                    "Its connection is closed, and it is neither dialled nor answered until this "
-                    "daemon's next start. What others pass on of it is checked as ever.",
+                    "Its connection is closed, and it is neither dialled nor answered until "
+                    "you let it. What others pass on of it is checked as ever.",
                     "Block",
                     turn,
                 )

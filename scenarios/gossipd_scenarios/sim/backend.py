@@ -103,7 +103,7 @@ class SimBackend:
             config: Config = load(NOWHERE, plan.settings, {})
             number = int.from_bytes(digest(f"{self._seed}/{plan.name}".encode())[:6], "big")
             learner = self._workshop.learner(config, number)
-            node = sim.add(plan.name, learner, options_of(config, learner, swarm=None))
+            node = sim.add(plan.name, learner, options_of(config, swarm=None))
             node.machine = replace(
                 node.machine,
                 heartbeat_interval=config.network.heartbeat_interval,
