@@ -15,6 +15,13 @@ Document = dict[str, Any]
 SIGNS = {"good": "●", "warning": "▲", "bad": "■", "calm": "○", "busy": "◆"}
 """A state is told by its shape and its word; colour only helps."""
 
+COLOURED = (
+    "<q-td :props=\"props\"><span :class=\"{'is-good': props.value.startsWith('●'), "
+    "'is-warning': props.value.startsWith('▲'), 'is-bad': props.value.startsWith('■')}\">"
+    "{{ props.value }}</span></q-td>"
+)
+"""A cell of a column called `state`: its colour follows its shape."""
+
 
 @contextmanager
 def card(title: str, *, wide: bool = False, classes: str = "") -> Iterator[ui.element]:
@@ -117,6 +124,7 @@ class Rows:
             head.append({"name": "act", "label": "", "field": key, "align": "right"})
         self.table = ui.table(columns=head, rows=[], row_key=key, pagination=page)
         self.table.props("flat dense wrap-cells").classes("rows")
+        self.table.add_slot("body-cell-state", COLOURED)
         if act is not None:
             word, do = act
             self.table.add_slot(

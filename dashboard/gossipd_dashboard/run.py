@@ -9,6 +9,7 @@ The scenario knows nothing of the dashboard, and the dashboard of a scenario onl
 """
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,24 @@ from gossipd.errors import OperatorError
 Document = dict[str, Any]
 
 FILE = "live.json"
+BEGIN_SECONDS = 30.0
+"""As long a scenario may take to load. Ours: fifteen times what it takes on an idle machine."""
+POLL_SECONDS = 0.1
 
 
 class Run:
     """A scenario's file, read again when it has changed."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises OperatorError "no-run" where none is told of."""
+        """Waits until the scenario begins; raises OperatorError "no-run" when it does not."""
         self._path = folder / FILE
         self._stamp = 0
         self.document: Document = {}
         """The latest."""
-        if not self.look():
+        deadline = time.monotonic() + BEGIN_SECONDS
+        while not self.look() and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        if not self.document:
             raise OperatorError(
                 "no-run",
                 f"no scenario runs in {folder}",

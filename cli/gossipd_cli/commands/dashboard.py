@@ -1,5 +1,10 @@
 """`gossipd dashboard`: the page on which a swarm is watched."""
 
+import contextlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -10,8 +15,44 @@ from gossipd.config import home_directory, paths_of
 from gossipd.errors import OperatorError
 from gossipd_cli.options import HomeOption, StreamFormatOption, example
 from gossipd_cli.output import Format, emit_line, say
+from gossipd_cli.processes import COMMAND, TERMINATE_SECONDS
 
 app = typer.Typer()
+
+
+def require() -> None:
+    """Raises "no-dashboard" where the extra was not installed."""
+    if find_spec("nicegui") is None:
+        raise OperatorError(
+            "no-dashboard", "the dashboard is not installed", "pip install 'gossipd[dashboard]'"
+        )
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[Path]:
+    """A dashboard of the scenario that tells of itself in the folder, as a process of its own.
+
+    Its link is said on stderr. On a terminal the page stays after the block until Ctrl-C.
+    """
+    require()
+    with tempfile.TemporaryDirectory(prefix="gossipd-run-") as folder:
+        page = subprocess.Popen(
+            [*COMMAND, "dashboard", "--run", folder],
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),
+        )
+        try:
+            yield Path(folder)
+            if sys.stderr.isatty():
+                say("The page stays until Ctrl-C.")
+                page.wait()
+        finally:
+            page.terminate()
+            try:
+                page.wait(TERMINATE_SECONDS)
+            except subprocess.TimeoutExpired:
+                page.kill()
+                page.wait()
 
 
 @app.command(
@@ -44,10 +85,7 @@ def dashboard(
     output_format: StreamFormatOption = Format.text,
 ) -> None:
     """Show the daemon in a browser: open the link that this prints, Ctrl-C ends it."""
-    if find_spec("nicegui") is None:
-        raise OperatorError(
-            "no-dashboard", "the dashboard is not installed", "pip install 'gossipd[dashboard]'"
-        )
+    require()
     from gossipd_dashboard.fleet import Fleet
     from gossipd_dashboard.serve import Listen, serve
 

@@ -6,7 +6,7 @@ from gossipd_dashboard import words
 from gossipd_dashboard.charts import BLUE, GREEN, GRID, PURPLE, VERMILLION
 from gossipd_dashboard.feed import Document, Feed
 from gossipd_dashboard.network import HEIGHT, WIDTH, Link, Node, of_fleet, of_one
-from gossipd_dashboard.page import Page
+from gossipd_dashboard.page import TICK_SECONDS, Page
 from gossipd_dashboard.parts import Empty, Rows, card, say
 
 # state of a node -> (shape, colour, what the legend says)
@@ -73,6 +73,8 @@ def topology(page: Page) -> None:
             chart.update()
 
     page.every(show, "peers", "members")
+    if page.fleet.several:
+        ui.timer(TICK_SECONDS, lambda: [feed.want("peers") for feed in page.fleet.feeds.values()])
 
 
 def _round(feed: Feed) -> str:
