@@ -22,7 +22,8 @@ from gossipd_cli.processes import Watch, detach
 if TYPE_CHECKING:
     from gossipd.daemon import Ready
 
-START_SECONDS = 30.0
+START_SECONDS = 180.0
+"""As the unit of `gossipd service`: a small board, or a busy machine, loads torch for a minute."""
 STOP_SECONDS = 20.0
 
 app = typer.Typer()
