@@ -309,15 +309,9 @@ class Peers:
         self._schedule(now, out)
         return peer
 
-    def restrict(
-        self,
-        allowed: Iterable[str],
-        now: float,
-        out: list[Output],
-        blocked: Iterable[str] | None = None,
-    ) -> None:
+    def restrict(self, to: Overlay, now: float, out: list[Output]) -> None:
         """From now on talk to these only: let go of the others, and dial who is new among them."""
-        before, self.overlay = self.overlay, self.overlay.changed(allowed, blocked)
+        before, self.overlay = self.overlay, to
         for peer_id in self.overlay.allowed:
             self._roster.peer(peer_id)  # a choice of strangers is no matter of chance
         for peer in self.table.values():
