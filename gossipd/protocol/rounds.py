@@ -94,7 +94,7 @@ class Rounds:
             lambda peer, update: self.fetcher.trail.between(peer, update),
         )
         self.fetcher = Fetcher(peers, self.pace, self.sampler.find, host.genesis, host.parameters)
-        self.bases = Bases(view, work)
+        self.bases = Bases(view, work, host.clicks.merged)
         self.islands = Islands(view, self.bases, self.pace, lambda: self.clock.proven)
         self.desk = Desk(
             me,
