@@ -46,10 +46,11 @@ HISTORY = 28_800
 """Events, and points of each curve: eight hours at one per second."""
 BROWSER_ERROR = ("no-browser", "no Chromium to open the page with", "apt-get install chromium")
 
-APPEARED = """text => new Promise(found => {
+TURNED = """paused => new Promise(found => {
   const chip = document.querySelector('.chip');
-  const look = () => chip.textContent.includes(text) && found(Date.now() / 1000);
+  const look = () => chip.textContent.includes('paused') === paused && found(Date.now() / 1000);
   new MutationObserver(look).observe(chip, {subtree: true, childList: true, characterData: true});
+  look();
 })"""
 """When the state at the page's head has come to be this one, in Unix seconds."""
 
@@ -193,13 +194,11 @@ async def _person(
         page = await _open(browser, link)
         for number in range(QUICK_UPDATES if quick else UPDATES):
             paused = number % 2 == 0
-            seen = asyncio.create_task(
-                page.evaluate(APPEARED, "paused" if paused else "● learning")
-            )
+            seen = asyncio.create_task(page.evaluate(TURNED, paused))
             await asyncio.sleep(0.7)  # and not always at the same place of the page's ticks
             asked = time.time()
             await asyncio.to_thread(_turn, member, paused)
-            updates.append(await seen - asked)
+            updates.append(await asyncio.wait_for(seen, WAIT_MILLISECONDS / 1000) - asked)
         await page.context.close()
     return paints, updates
 
