@@ -227,7 +227,7 @@ async def _history(browser: "Browser", member: Member, *, quick: bool) -> tuple[
         text = page.get_by_placeholder("Words in an event")
         await text.wait_for()
         began = time.monotonic()
-        await text.fill("0000000f ")  # of the oldest: all are looked at
+        await text.fill(f"{15:064x}")  # one of the oldest: all are looked at
         await page.get_by_text("round 15 ").first.wait_for()
         searched = time.monotonic() - began
         memory = psutil.Process(pid).memory_info().rss / 1e6
