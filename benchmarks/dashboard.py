@@ -216,10 +216,8 @@ def _turn(member: Member, paused: bool) -> None:
 
 async def _history(browser: "Browser", member: Member, *, quick: bool) -> tuple[float, float]:
     """MB of a dashboard that has seen eight hours, with a page open; seconds of a search there."""
-    with _dashboard(member.home / "api.sock", history=HISTORY // (20 if quick else 1)) as (
-        link,
-        pid,
-    ):
+    history = HISTORY // (20 if quick else 1)
+    with _dashboard(member.home / "api.sock", history=history) as (link, pid):
         page = await _open(browser, link)
         await page.get_by_role("button", name="8 h").click()
         await asyncio.sleep(1 if quick else 5)
@@ -227,8 +225,8 @@ async def _history(browser: "Browser", member: Member, *, quick: bool) -> tuple[
         text = page.get_by_placeholder("Words in an event")
         await text.wait_for()
         began = time.monotonic()
-        await text.fill(f"{15:064x}")  # one of the oldest: all are looked at
-        await page.get_by_text("round 15 ").first.wait_for()
+        await text.fill(f"{history // 2:064x}")  # the only one of them all
+        await page.get_by_text(f"round {history // 2} ").first.wait_for()
         searched = time.monotonic() - began
         memory = psutil.Process(pid).memory_info().rss / 1e6
         await page.context.close()

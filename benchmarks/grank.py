@@ -8,13 +8,13 @@ globally first; under attack, of the tags that it is aimed at, and the item that
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from matplotlib.figure import Figure
 
 from benchmarks.clickers import Attack, Course, Gossip, Job, Swarm, run
 from benchmarks.harness import COLOURS, PROCESSES, Document, Options, Report, in_processes, main
-from gossipd.protocol.ranking.rules import PAPER, Rules
+from gossipd.protocol.ranking.rules import OURS, PAPER, Rules
 from gossipd_cli.output import table
 
 SEED = 1
@@ -25,11 +25,12 @@ HALF_LIFE = 2000.0
 
 RULES: dict[str, Rules] = {
     "paper": PAPER,
-    "one vote": Rules(unlike=PAPER.unlike, one_vote=True, cap=None),
-    "cap": Rules(unlike=PAPER.unlike, one_vote=False),
-    "half-life": Rules(unlike=PAPER.unlike, one_vote=False, cap=None, half_life=HALF_LIFE),
-    "low F": Rules(one_vote=False, cap=None),
-    "ours": Rules(),
+    "one vote": replace(PAPER, one_vote=True),
+    "cap": replace(PAPER, cap=OURS.cap),
+    "half-life": replace(PAPER, half_life=HALF_LIFE),
+    "low F": replace(PAPER, unlike=OURS.unlike),
+    "shared choices": replace(PAPER, terms_alone=False),
+    "ours": OURS,
 }
 PLAN: Sequence[tuple[Attack, Gossip, Sequence[str]]] = (
     ("none", "pull", ("paper", "ours")),

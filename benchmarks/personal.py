@@ -43,7 +43,7 @@ NODES = 40
 GROUPS = ((0, 1, 2), (3, 4, 5), (6, 7), (8, 9))
 ALPHA = 0.1
 SECONDS = 10.0
-"""Virtual: twenty training cycles. What rank gains stays the same until thirty (groups, one seed)."""
+"""Virtual: twenty training cycles. What rank gains is the same after thirty (groups, one seed)."""
 EVERY = 2.5
 LOOKS = 2
 """The last ones, whose mean counts: a look is a moment between two merges."""
@@ -116,7 +116,7 @@ def run(job: Job) -> Course:
     with Simulation(job.seed) as sim:
         for number in range(job.nodes):
             learner = _learner(task, job, number)
-            options = options_of(config, learner, swarm=SWARM)
+            options = options_of(config, swarm=SWARM)
             sim.add(f"n{number}", learner, options, Machine(upkeep_seconds=None))
         sim.introduce(*sim.nodes)
         sim.start(*sim.nodes)

@@ -241,6 +241,7 @@ class Operations:
         return ranked(self._parts.node, kind, query, limit)
 
     def choose(self, model: str, query: str) -> Document:
+        self._collection.note_own()
         shared = self._reloader.config.ranking.share_clicks
         event = chosen(self._parts.node, model, query, shared=shared)
         self._parts.engine.feed(event)

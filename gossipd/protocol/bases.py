@@ -37,6 +37,8 @@ HALF_LEARNT = 1000
 island must weigh more than some rounds' steps, and a little more of everything something."""
 
 Then = Callable[[bool, float, list[Output]], None]
+Click = Callable[[tuple[str, ...], float | None, float], None]
+"""(whose models were merged, by how much the loss fell, now)"""
 
 
 def ignore(ok: bool, now: float, out: list[Output]) -> None:
@@ -54,8 +56,11 @@ class _Wish:
 class Bases:
     """Changes what a node stands on, one change at a time: the lineage never shrinks."""
 
-    def __init__(self, view: SwarmView, work: Work) -> None:
+    def __init__(self, view: SwarmView, work: Work, click: Click) -> None:
+        """`click`: what a merge with somebody's model has gained here. A round's own model is no
+        choice of anybody's, and counts for nobody."""
         self._view = view
+        self._click = click
         self._work = work
         self._wishes: deque[_Wish] = deque()
         self._busy = False
@@ -198,6 +203,7 @@ class Bases:
             self._merging = False
             if isinstance(event, RoundAggregated):
                 self.merged += 1
+                self._click((theirs.author,), event.gain, later)
                 self.take(event.base, event.serving, ignore, later, outputs, judged=True)
                 outputs.append(Report("merged", {"models": 2, "author": theirs.author}))
             elif isinstance(event, RoundWorkFailed):
@@ -224,6 +230,7 @@ class Bases:
         def ended(event: Ended, later: float, outputs: list[Output]) -> None:
             self._blending = False
             if isinstance(event, Blended):
+                self._click((theirs.author,), event.gain, later)
                 self.take(None, event.serving, ignore, later, outputs)
             elif isinstance(event, RoundWorkFailed):
                 self.failed("blend", event, outputs)

@@ -245,11 +245,11 @@ class Clicks:
 
     # --- own clicks ------------------------------------------------------------------------------
 
-    def on_merged(self, event: events.Merged, now: float) -> None:
-        """Whoever's models were in a merge that lowered the loss get this node's vote."""
-        if event.gain is None or event.gain <= 0.0:
+    def merged(self, authors: Iterable[str], gain: float | None, now: float) -> None:
+        """Whoever's models were in a merge that lowered the loss by `gain` get this node's vote."""
+        if gain is None or gain <= 0.0:
             return
-        for author in event.authors:
+        for author in authors:
             if author != self._me:
                 self._share(self.question(), item_of_peer(author), now)
 

@@ -262,7 +262,7 @@ class Heads:
 
     def _on_merged(self, event: events.Merged, now: float, out: list[Output]) -> None:
         self._host.signed(event.head)
-        self._host.clicks.on_merged(event, now)
+        self._host.clicks.merged(event.authors, event.gain, now)
         self._gossip.on_merged(event.head, now, out)
 
     def _on_learning_failed(

@@ -281,7 +281,7 @@ class Node:
         if self.peers.meet(peer):
             out.append(Report("peer-connected", {"peer": peer}))
             self._expulsion.on_met(peer, now, out)
-            self._view_pulls.ask(peer, now, out)
+            self._view_pulls.met(peer, now, out)
             self._way.on_met(peer, now, out)
 
     def _turn_away(self, peer: str, denial: Denial, now: float, out: list[Output]) -> None:
@@ -320,6 +320,8 @@ class Node:
             self.peers.refuse(peer, "hello-first", now, out, hostile=True)
             out.append(Answer(event.token, Refused(code="hello-first", reason="say hello first")))
         else:
+            if isinstance(message, ViewSync):
+                self._view_pulls.told(peer, message)
             self._meet(peer, now, out)
             if not self._way.on_request(event, now, out):
                 self._on_question(event, message, now, out)
@@ -388,6 +390,8 @@ class Node:
             return
         peer, purpose = question
         message, documents = event.message, event.documents
+        if self.rounds is not None and not isinstance(message, Refused):
+            self.rounds.on_answered(peer)
         if isinstance(purpose, questions.Then):
             purpose.reply(message, documents, now, out)
         elif isinstance(purpose, questions.Greeting):

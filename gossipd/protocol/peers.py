@@ -117,11 +117,9 @@ class Peers:
     def note(self, records: Iterable[SignedRecord], now: float, out: list[Output]) -> None:
         """As `learn`, of many by their records; `wake` comes when all of them are noted."""
         news = list[Remember]()
-        newcomers, others = self._newcomers(list(records))
-        if newcomers:
-            self._roster.strangers.update(
-                (signed.author, _merged(signed.record.addresses, ())) for signed in newcomers
-            )
+        newcomers, others = list[SignedRecord](), list(records)
+        if not self.overlay.allowed:
+            newcomers, others = self._roster.meet_strangers(others, self._me)
         for signed in others:
             peer_id, addresses = signed.author, signed.record.addresses
             noted = self._note(peer_id, addresses, now, signed.envelope, out)
@@ -129,27 +127,6 @@ class Peers:
                 news.append(noted)
         if news or newcomers:
             out.append(RememberAll(tuple(news), tuple(newcomers)))
-
-    def _newcomers(
-        self, records: list[SignedRecord]
-    ) -> tuple[list[SignedRecord], list[SignedRecord]]:
-        """Those of new strangers, and the others. A swarm that forms tells each of its nodes of all
-        others: of a stranger nothing is looked at but whether it is one."""
-        table, strangers, me = self._roster.table, self._roster.strangers, self._me
-        if self.overlay.allowed or len(self._roster) + len(records) > limits.KNOWN_PEERS:
-            return [], records
-        newcomers = [
-            signed
-            for signed in records
-            if signed.author not in strangers
-            and signed.author not in table
-            and signed.author != me
-            and signed.record.addresses
-        ]
-        if len(newcomers) == len(records):
-            return newcomers, []
-        new = {id(signed) for signed in newcomers}
-        return newcomers, [signed for signed in records if id(signed) not in new]
 
     def _note(
         self,

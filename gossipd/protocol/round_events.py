@@ -123,11 +123,16 @@ class RoundAggregated(Struct, frozen=True):
     ticket: int
     base: Update
     serving: Update
+    gain: float | None = None
+    """By how much a merge with another base has lowered the loss on local held-out examples; None
+    for a round's, and where nothing is held out."""
 
 
 class Blended(Struct, frozen=True):
     ticket: int
     serving: Update
+    gain: float | None = None
+    """The same, of what this node predicts with."""
 
 
 class Adopted(Struct, frozen=True):

@@ -125,7 +125,8 @@ class RoundWork:
         if chain is not model:
             way = self.models.coding.serving(way, base.manifest.model, heads)
         serving = self._publish(chain, "serving", plan, way=way)
-        return RoundAggregated(plan.ticket, base, serving)
+        gain = None if groups else self._gained(self.models.pointers.base, evaluation)
+        return RoundAggregated(plan.ticket, base, serving, gain)
 
     def _publish(
         self,
@@ -196,7 +197,8 @@ class RoundWork:
     def _blend(self, plan: Blend) -> Blended:
         candidate = self._merged([self._side(offered, offered.base) for offered in plan.sides])
         evaluation = self._judge(candidate)
-        return Blended(plan.ticket, self._publish(candidate, "serving", plan, evaluation))
+        serving = self._publish(candidate, "serving", plan, evaluation)
+        return Blended(plan.ticket, serving, self._gained(self.models.pointers.serving, evaluation))
 
     # --- adopting --------------------------------------------------------------------------------
 
@@ -248,6 +250,13 @@ class RoundWork:
         if reason is not None:
             raise GateRefusedError(reason)
         return evaluation
+
+    def _gained(self, model: bytes, candidate: Evaluation) -> float | None:
+        """By how much a candidate has lowered the loss of a model that this node stands on."""
+        if not candidate.examples:
+            return None
+        own = self.outbound.evaluations.get(model)
+        return (own or self.learner.held_out(self.models.get(model))).loss - candidate.loss
 
     # --- signing ---------------------------------------------------------------------------------
 

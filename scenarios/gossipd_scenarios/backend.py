@@ -30,6 +30,16 @@ Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What a node does otherwise than a shipped daemon: see hostile.py."""
+
+    favourite: str = ""
+    """Name of the node for which it lies; empty: it is honest."""
+    defended: bool = True
+    """Whether it counts clicks as shipped."""
+
+
+@dataclass(frozen=True, slots=True)
 class NodePlan:
     """A node before it has lived: what the engine has decided for it."""
 
@@ -44,6 +54,7 @@ class NodePlan:
     contacts: tuple[str, ...] = ()
     """Whose addresses it is told, in every life, as soon as those have been started once. Others
     it finds through them. Subset of `neighbours` where there are any."""
+    part: Part = Part()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +129,8 @@ class Reading:
     """What it has refused of others in this life, by reason."""
     health: tuple[str, ...] = ()
     """Codes of its present warnings."""
+    choice: str | None = None
+    """Whom it ranks first for what it asks most; None where nobody lies: then nobody asks."""
 
 
 @dataclass(frozen=True, slots=True)

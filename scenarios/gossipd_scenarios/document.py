@@ -20,11 +20,11 @@ import msgspec
 
 from gossipd_scenarios import schema
 from gossipd_scenarios.errors import ScenarioError
-from gossipd_scenarios.schema import Scenario
+from gossipd_scenarios.schema import SIDES, Scenario
 
 _OPERATIONS = {kind.__struct_config__.tag: kind for kind in get_args(schema.Operation)}
 _CHECKS = {kind.__struct_config__.tag: kind for kind in get_args(schema.Check)}
-_SECTIONS = {"topology": schema.Topology, "data": schema.Data}
+_SECTIONS = {"topology": schema.Topology, "data": schema.Data, "hostile": schema.Hostile}
 _SELECTORS = ("who", "hears", "empty", "heavy")
 
 
@@ -257,6 +257,8 @@ def _check_together(scenario: Scenario) -> None:
         _check_selector(selector, scenario, f"groups.{name}")
     _check_selector(scenario.data.empty, scenario, "data.empty")
     _check_selector(scenario.data.heavy, scenario, "data.heavy")
+    if scenario.hostile is not None:
+        _check_selector(scenario.hostile.who, scenario, "hostile.who")
     for number, check in enumerate(scenario.checks):
         where = f"checks[{number}]"
         for key in ("at", "after", "until"):
@@ -287,8 +289,9 @@ def _check_selector(selector: schema.Selector | None, scenario: Scenario, where:
 
 
 def _check_group(group: str, scenario: Scenario, where: str) -> None:
-    if group and group not in scenario.groups:
-        raise ScenarioError(f'{where} = "{group}": no such group', _suggest(group, scenario.groups))
+    known = [*scenario.groups, *(SIDES if scenario.hostile else ())]
+    if group and group not in known:
+        raise ScenarioError(f'{where} = "{group}": no such group', _suggest(group, known))
 
 
 def _check_layout(scenario: Scenario) -> None:

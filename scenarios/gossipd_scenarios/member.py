@@ -65,6 +65,8 @@ class Member:
         self.began_at = self.ended_at = 0.0
         """Monotonic seconds, of the last life to begin and to end."""
         self.suspended = False
+        self.role: Document | None = None
+        """What it does otherwise than a shipped daemon, in its next life: hostile.py."""
         self._fleet = fleet
         self._ready = asyncio.Event()
         self._ended = asyncio.Event()
@@ -96,6 +98,11 @@ class Member:
 
     async def inside(self) -> Document:
         return await self._ask(self._client.inside)
+
+    async def first_choice(self) -> str | None:
+        """The peer that comes first for what it asks most."""
+        items = (await self._ask(self._client.rank, "peers", limit=1))["items"]
+        return str(items[0]["peer_id"]) if items else None
 
     async def peers(self) -> list[Document]:
         return await self._ask(self._client.peers)
@@ -277,7 +284,8 @@ class Member:
         if not self._clock.exists():
             self.set_clock(0.0)
         files = {"home": self.home, "log": self.log, "clock": self._clock}
-        await self._fleet.tell({"start": self.name} | {k: str(v) for k, v in files.items()})
+        request = {"start": self.name, "role": self.role}
+        await self._fleet.tell(request | {k: str(v) for k, v in files.items()})
         waits = [
             asyncio.ensure_future(self._ready.wait()),
             asyncio.ensure_future(self._ended.wait()),

@@ -6,7 +6,7 @@ a fork takes along only the thread that forks, and whatever lock another one hel
 
     engine (fleet.py)                        parent                        daemon
     {"start": name, "home", "log",
-     "clock"}                          ->    fork                     ->   gossipd.daemon.run
+     "clock", "role"}                  ->    fork                     ->   gossipd.daemon.run
                                        <-    {"started": name, "pid"}
                                        <-    {"ready": name, ...}     <-   on_ready
     {"isolate": true, "id"}, {"plug"},
@@ -34,11 +34,12 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from gossipd.config import load
+from gossipd.config import load, paths_of
 from gossipd.errors import OperatorError
 from gossipd_scenarios.lifeline import die_with
 from gossipd_scenarios.real.namespaces import Switch, Unavailable, enter
@@ -111,7 +112,8 @@ class Parent:
         for line in lines:
             request = json.loads(line)
             if "start" in request:
-                self._start(request["start"], *(Path(request[k]) for k in ("home", "log", "clock")))
+                files = [Path(request[key]) for key in ("home", "log", "clock")]
+                self._start(request["start"], *files, role=request["role"])
             elif "bye" in request:
                 self._directory = None
             elif "id" in request:
@@ -136,7 +138,9 @@ class Parent:
             return str(error)
         return None
 
-    def _start(self, name: str, home: Path, log: Path, clock: Path) -> None:
+    def _start(
+        self, name: str, home: Path, log: Path, clock: Path, *, role: Message | None
+    ) -> None:
         ready, saying = os.pipe()
         namespace = None if self._switch is None else self._switch.plug(name)
         parent = os.getpid()
@@ -144,7 +148,7 @@ class Parent:
         if not pid:
             if namespace is not None:
                 enter(namespace)
-            _be_daemon(home, log, clock, saying, parent, [ready, *self._descriptors()])
+            _be_daemon(home, log, clock, role, saying, parent, [ready, *self._descriptors()])
         os.close(saying)
         child = self._children[name] = Child(name, pid, ready)
         self._selector.register(ready, selectors.EVENT_READ, lambda: self._on_ready(child))
@@ -189,9 +193,15 @@ class Parent:
 
 
 def _be_daemon(
-    home: Path, log: Path, clock: Path, saying: int, parent: int, not_ours: Iterable[int]
+    home: Path,
+    log: Path,
+    clock: Path,
+    role: Message | None,
+    saying: int,
+    parent: int,
+    not_ours: Iterable[int],
 ) -> NoReturn:
-    """What a forked child does with the rest of its life."""
+    """What a forked child does with the rest of its life. `role`: of a scenario that has liars."""
     code = 1
     try:
         die_with(parent)
@@ -206,7 +216,8 @@ def _be_daemon(
         from gossipd import daemon
         from gossipd_scenarios.clock import ShiftedClock
 
-        code = daemon.run(load(home), home, _announcer(saying), clock=ShiftedClock(clock))
+        with _playing(home, role):
+            code = daemon.run(load(home), home, _announcer(saying), clock=ShiftedClock(clock))
     except OperatorError as error:
         code = error.exit_code
         sys.stderr.write(f"error[{error.code}]: {error.message}\nhint: {error.hint}\n")
@@ -217,6 +228,16 @@ def _be_daemon(
         # Never back into the parent's loop, and never through what the parent registered atexit.
         sys.stderr.flush()
         os._exit(code)
+
+
+def _playing(home: Path, role: Message | None) -> AbstractContextManager[None]:
+    if role is None:
+        return nullcontext()
+    from gossipd.identity import load_or_create
+    from gossipd_scenarios.hostile import Role, process_playing
+
+    me = load_or_create(paths_of(home).identity).peer_id
+    return process_playing(me, Role(**role))
 
 
 def _announcer(saying: int) -> "Callable[[Ready], None]":

@@ -11,11 +11,11 @@ from typing import Any
 
 from gossipd.config import load
 from gossipd.errors import OperatorError
-from gossipd_scenarios.backend import NodePlan, Setting
+from gossipd_scenarios.backend import NodePlan, Part, Setting
 from gossipd_scenarios.cast import Cast
 from gossipd_scenarios.document import Document
 from gossipd_scenarios.errors import ScenarioError
-from gossipd_scenarios.schema import Join, Scenario
+from gossipd_scenarios.schema import SIDES, Join, Scenario
 from gossipd_scenarios.topology import graph_of, islands_of
 
 CLASSES = 10
@@ -62,7 +62,7 @@ def plan(document: Document, settings: Mapping[str, Setting] | None = None) -> P
         mine = {**common, **holdings[name]}
         allowed = None if graph is None else frozenset(graph[name])
         contacts = _contacts(cast, name) if allowed is None else tuple(sorted(allowed))
-        nodes.append(NodePlan(name, mine, allowed, contacts))
+        nodes.append(NodePlan(name, mine, allowed, contacts, _part(scenario, cast, name)))
     _try_settings(nodes[0].settings)
     return Plan(document, cast, tuple(nodes), first)
 
@@ -80,6 +80,9 @@ def _cast(
         name: frozenset(bare.pick(selector, names, f"groups/{name}"))
         for name, selector in scenario.groups.items()
     }
+    if scenario.hostile is not None:
+        liars = bare.pick(scenario.hostile.who, names, "hostile")
+        groups |= zip(SIDES, (frozenset(liars), frozenset(names).difference(liars)), strict=True)
     with_groups = Cast(names, islands, graph, frozenset(names), groups, scenario.seed)
     empty = scenario.data.empty
     without = () if empty is None else with_groups.pick(empty, names, "data/empty")
@@ -87,6 +90,13 @@ def _cast(
         raise ScenarioError("data.empty: all nodes", "leave data to some")
     with_data = frozenset(names) - frozenset(without)
     return Cast(names, islands, graph, with_data, groups, scenario.seed)
+
+
+def _part(scenario: Scenario, cast: Cast, name: str) -> Part:
+    if scenario.hostile is None:
+        return Part()
+    liars = cast.groups[SIDES[0]]
+    return Part(min(liars) if name in liars else "", scenario.hostile.defended)
 
 
 # --- what each is told ----------------------------------------------------------------------------

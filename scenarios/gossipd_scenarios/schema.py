@@ -3,6 +3,7 @@
     Scenario      the whole file: how many nodes, how long, what every daemon is told
     Topology      who may talk to whom
     Data          who holds which examples
+    Hostile       who lies
     Selector      picks nodes: by name, island, group, data, centrality, chance
     Operation     one step of the timeline; `do` says which
     Check         what must hold in the end; `check` says which
@@ -94,6 +95,19 @@ class Data(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     heavy: Selector | None = None
     """iid: these hold `times` as much as each of the others."""
     times: Annotated[int, Meta(ge=1, le=1000)] = 4
+
+
+SIDES = ("hostile", "honest")
+"""The groups that [hostile] makes."""
+
+
+class Hostile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Nodes that learn from wrong labels and flood the others with clicks for one of them. Makes
+    two groups, "hostile" and "honest"."""
+
+    who: Selector
+    defended: bool = True
+    """False: all count clicks by the paper's rules, each as often as it comes."""
 
 
 # --- the timeline ---------------------------------------------------------------------------------
@@ -354,6 +368,14 @@ class Progress(_Check, frozen=True, kw_only=True, tag="progress"):
     at_least: Annotated[float, Meta(gt=0)]
 
 
+class Choice(_Check, frozen=True, kw_only=True, tag="choice"):
+    """Share of the honest nodes that rank an honest peer first, for what they ask most."""
+
+    at: Moment = "end"
+    at_least: Share | None = None
+    at_most: Share | None = None
+
+
 class Events(_Check, frozen=True, kw_only=True, tag="events"):
     """How often daemons have reported something."""
 
@@ -387,6 +409,7 @@ Check = (
     | Memory
     | Meshed
     | Progress
+    | Choice
     | Events
     | CountersGrow
     | NothingLost
@@ -422,6 +445,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Configuration of every daemon, as in config.toml."""
     topology: Topology = Topology()
     data: Data = Data()
+    hostile: Hostile | None = None
     groups: dict[Name, Selector] = {}
     timeline: tuple[Operation, ...] = ()
     checks: tuple[Check, ...] = ()

@@ -17,9 +17,7 @@ def solo(**options: Any) -> Solo:
 
 
 def merged(node: Solo, *authors: str, gain: float | None) -> None:
-    node.node.clicks.on_merged(
-        events.Merged(node.member.update(lineage={}), authors, gain), node.now
-    )
+    node.node.clicks.merged(authors, gain, node.now)
 
 
 def sealed(node: Solo) -> tuple[Click, ...]:

@@ -50,6 +50,12 @@ def test_shared_items_count_squared_and_shared_terms_do_not() -> None:
     assert made.similarity("b") == pytest.approx((3 / 6) / ((3 + 9) / 3))
 
 
+def test_who_only_asks_the_same_is_like_nobody_by_our_rules() -> None:
+    """d shares cat alone; b an item too, and is therefore like me by what both ask."""
+    made = ranking(*EXAMPLE, rules=Rules())
+    assert [made.similarity(node) for node in ("b", "c", "d")] == [1, 0, 0]
+
+
 def test_scores_are_those_of_the_papers_text() -> None:
     """F = 1: item 2 has me: 1 + 1; item 3 has b: 1 + 1; with a second click of c's both of its
     votes count 0 + 1 each."""

@@ -13,17 +13,21 @@ from gossipd.learning.learner import TorchLearner
 from gossipd.learning.partition import Shard
 from gossipd.learning.task import Examples
 from gossipd.protocol.bases import Bases
+from gossipd.protocol.events import Output
 from gossipd.protocol.gossip import ISLAND_SHARE
 from gossipd.protocol.islands import RUMOUR_PEERS
 from gossipd.protocol.lineage import Lineage
 from gossipd.protocol.plan import Planner, news
+from gossipd.protocol.round_events import Aggregate, Blended, RoundAggregated
 from gossipd.protocol.tasks import Delivery
 from gossipd.protocol.view import SwarmView
 from gossipd.protocol.work import Work
 from gossipd.simulation.world import Simulation
+from gossipd.wire.clicks import item_of_peer
 from gossipd.wire.messages import Offer, Update
 from support.rounds_world import RoundMember, RoundWorld
 from support.simulated import options
+from support.solo import Solo
 
 LOW, HIGH = (50, 50, 0, 0), (0, 0, 50, 50)
 
@@ -215,7 +219,7 @@ def test_a_serving_model_made_after_the_meeting_does_not_count_the_chain_twice()
 
 def test_of_two_concurrent_serving_models_the_one_that_has_learnt_more_stays() -> None:
     view, (ann, bob, eve, _) = seen(RoundWorld())
-    bases = Bases(view, Work())
+    bases = Bases(view, Work(), lambda authors, gain, now: None)
     newer = ann.update(role="serving", round=9, lineage={ann.me: 100, bob.me: 80})
     wider = ann.update(role="serving", round=5, lineage={ann.me: 90, bob.me: 90, eve.me: 90})
     apart = eve.update(role="serving", round=9, lineage={eve.me: 90})
@@ -223,6 +227,29 @@ def test_of_two_concurrent_serving_models_the_one_that_has_learnt_more_stays() -
         bases.serving = own
         assert bases.is_fresher(other) is better
     assert bases.is_foreign(apart)
+
+
+@pytest.mark.parametrize(("gain", "clicked"), [(0.2, True), (-0.2, False), (None, False)])
+def test_a_merge_or_blend_that_lowered_the_loss_is_a_click_for_whose_model_was_in_it(
+    gain: float | None, clicked: bool
+) -> None:
+    view, (ann, bob, eve, dan) = seen(RoundWorld())
+    work, node = Work(), Solo(click_seconds=1.0).start().node
+    bases = Bases(view, work, node.clicks.merged)
+    here, there = {m.me: 90 for m in (ann, bob)}, {m.me: 90 for m in (eve, dan)}
+    bases.serving = ann.update(role="serving", lineage=here)
+    bases.base = ann.update(role="base", lineage=here)
+    made = bob.update(role="serving", lineage=here | there)
+    out: list[Output] = []
+    bases.blend(eve.update(role="serving", lineage=there), 3, 0.0, out)
+    work.ended(Blended(1, made, gain), 0.0, out)
+    bases.merge(dan.update(role="base", lineage=there), None, 3, 0.0, out)
+    merge = next(output for output in out if isinstance(output, Aggregate))
+    work.ended(RoundAggregated(merge.ticket, made, made, gain), 0.0, out)
+    chosen = {one.item for one in node.clicks.ranking.rank("label/0")}
+    chosen |= {one.item for one in node.clicks.ranking.rank("label/1")}
+    voted = {peer for peer in (eve.id, dan.id) if item_of_peer(peer) in chosen}
+    assert voted == ({eve.id, dan.id} if clicked else set())
 
 
 # --- real learning --------------------------------------------------------------------------------

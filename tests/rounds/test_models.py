@@ -16,6 +16,7 @@ from gossipd.protocol.round_events import (
     Adopted,
     Aggregate,
     Blend,
+    Blended,
     Group,
     Offered,
     RoundAggregated,
@@ -211,6 +212,19 @@ def test_the_gate_judges_what_was_made(bench: Bench, monkeypatch: pytest.MonkeyP
     refused = bench.does(bench.work.blend(Blend(1, 2, sides, {})))
     assert isinstance(refused, RoundWorkFailed)
     assert refused.gate
+
+
+def test_what_a_blend_has_gained_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = bench.aggregate(group(bench.head()))
+    assert isinstance(first, RoundAggregated)
+    assert first.gain is None
+    assert isinstance(bench.does(bench.work.adopt(Adopt(1, first.base, first.serving))), Adopted)
+    sides = tuple(Offered(update, None, 1, None) for update in (first.serving, bench.head()))
+    for others in (0.05, 0.5):
+        judged_by(bench, monkeypatch, bench.parts.models.pointers.serving, others)
+        blended = bench.does(bench.work.blend(Blend(1, 2, sides, {})))
+        assert isinstance(blended, Blended)
+        assert blended.gain == pytest.approx(0.1 - others)
 
 
 def test_the_initial_model_is_not_worth_keeping_even_when_it_guesses_well(

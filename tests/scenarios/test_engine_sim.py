@@ -326,3 +326,38 @@ async def test_an_operation_that_does_not_fit_is_a_mistake() -> None:
             await backend.kill(["n1"])
         with pytest.raises(ScenarioError, match="there is no node 'x'"):
             await backend.start(["x"])
+
+
+# --- liars ----------------------------------------------------------------------------------------
+
+LIARS = """
+title = "T"
+about = "A"
+nodes = 5
+seconds = 12.0
+settings = { mode = "gossip", gossip = { anti_entropy_seconds = 0.5 } }
+hostile = { who = { names = ["n5"] }, defended = false }
+
+[[checks]]
+check = "choice"
+at_most = 0.5
+"""
+
+
+def test_who_lies_floods_the_others_with_clicks_for_its_favourite_and_is_found_in_the_choice() -> (
+    None
+):
+    """By the paper's rules, one liar among five is enough."""
+    planned = plan(document(head=LIARS))
+    assert planned.cast.groups == {"hostile": {"n5"}, "honest": ALL - {"n5"}}
+    history = play(planned)
+    choice, *others = judge(planned.scenario, history)
+    assert (choice.value, choice.holds) == (0.0, True)
+    assert [v for v in others if not v.holds] == []
+
+
+def test_where_nobody_lies_nobody_is_asked_whom_it_would_choose() -> None:
+    history = run("")
+    last = history.at("end")
+    assert last is not None
+    assert {reading.choice for reading in last.readings.values()} == {None}

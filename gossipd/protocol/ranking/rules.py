@@ -21,9 +21,13 @@ class Rules:
     cap: float | None = 128.0
     """Departure from the paper: all votes of one node together count for at most so many. Ours, a
     guess: an honest node of the paper's experiment makes 139 clicks, of which some 85 are votes."""
+    terms_alone: bool = False
+    """Whether who only asks the same is like somebody. Departure from the paper (True): ours. Under
+    ten labels everybody asks the same, and three who had chosen nothing that anybody else had were
+    the likest of all (scenario sybils)."""
     half_life: float | None = None
     """Departure from the paper: seconds after which a vote counts half; None: never."""
 
 
 OURS = Rules()
-PAPER = Rules(unlike=1.0, one_vote=False, cap=None)
+PAPER = Rules(unlike=1.0, one_vote=False, cap=None, terms_alone=True)

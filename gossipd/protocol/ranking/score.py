@@ -60,7 +60,7 @@ class Ranking:
         self._rules = rules
         self._catalogue = catalogue
         self._votes = Votes(rules)
-        self._similarity = Similarity(me)
+        self._similarity = Similarity(me, terms_alone=rules.terms_alone)
         self._rows: dict[str, int] = {me: 0}
         self._weights: dict[str, float] = {}
         self._weighed = False

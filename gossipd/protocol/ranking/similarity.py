@@ -38,8 +38,10 @@ class _Habits:
 class Similarity:
     """Of all others to the node `me`."""
 
-    def __init__(self, me: str) -> None:
+    def __init__(self, me: str, *, terms_alone: bool = True) -> None:
+        """`terms_alone`: as in `Rules`."""
         self._me = me
+        self._terms_alone = terms_alone
         self._own = _Habits()
         self._others: dict[str, _Habits] = {}
         self._changed: set[str] = set()
@@ -152,7 +154,7 @@ class Similarity:
 
     def _count(self, other: _Habits) -> None:
         union = len(self._own.items) + len(other.items) - other.both
-        terms = len(self._own.top & other.top)
+        terms = len(self._own.top & other.top) if other.alike or self._terms_alone else 0
         other.raw = (terms + len(other.alike) ** 2) / union if union else 0.0
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from gossipd_scenarios.backend import Reading
 from gossipd_scenarios.checks.verdict import STATS, Verdict, between, bounds, not_here
 from gossipd_scenarios.history import History
-from gossipd_scenarios.schema import Bytes, Events, Memory, Meshed
+from gossipd_scenarios.schema import SIDES, Bytes, Choice, Events, Memory, Meshed
 
 MEGA = 1e6
 PER_LIFE = "round"
@@ -175,3 +175,20 @@ def meshed(check: Meshed, history: History) -> Verdict:
         for node, peers in lonely.items():
             evidence = f"never; at {snapshot.at:.1f} s {len(lonely)} have less: {node} {peers}"
     return Verdict(name, False, None, bound, evidence)
+
+
+def choice(check: Choice, history: History) -> Verdict:
+    """Whom the honest would turn to first."""
+    name, bound = check.name or "honest first choices", bounds(check.at_least, check.at_most)
+    snapshot = history.at(check.at)
+    if SIDES[0] not in history.cast.groups:
+        return not_here(name, bound, "nobody lies")
+    honest = history.cast.groups[SIDES[1]]
+    looked = [] if snapshot is None else snapshot.readings.values()
+    choices = {one.node: one.choice for one in looked if one.node in honest}
+    if not choices:
+        return Verdict(name, False, None, bound, f"nobody was looked at before {check.at}")
+    misled = sorted(node for node, first in choices.items() if first not in honest)
+    share = 1.0 - len(misled) / len(choices)
+    evidence = f"{len(misled)} of {len(choices)} misled: {', '.join(misled[:SHOWN]) or 'nobody'}"
+    return Verdict(name, between(share, check.at_least, check.at_most), share, bound, evidence)

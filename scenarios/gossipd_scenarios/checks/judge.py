@@ -47,6 +47,8 @@ def _judged(check: schema.Check, history: History, calm: History | None) -> Verd
             return conduct.memory(check, history)
         case schema.Meshed():
             return conduct.meshed(check, history)
+        case schema.Choice():
+            return conduct.choice(check, history)
         case schema.Events():
             return conduct.events(check, history)
         case schema.CountersGrow():

@@ -123,6 +123,7 @@ class RealBackend:
 
     async def add(self, plans: Sequence[NodePlan]) -> None:
         names = [self._roster.add(plan).name for plan in plans]
+        self._looking.names = self._roster.ranked()
         await self._lines.add(names)
         await self._lines.shape(self._wiring.add(names))
         for member in self._alive():
@@ -154,6 +155,7 @@ class RealBackend:
             self._told[name] = told
             addresses = [await self._address(name, other) for other in sorted(told)]
             settings = self._roster.settings(name, addresses)
+            member.role = self._roster.role(name)
             await self._fleet.start(name, settings, seconds=START_SECONDS)
             await self._lines.listens(name, member.port)
             await self._looking.began(member)

@@ -62,6 +62,8 @@ class Looking:
         self._faults: list[Fault] = []
         self._turn = asyncio.Semaphore(AT_ONCE)
         self.holdings: dict[str, tuple[int, ...] | None] = {}
+        self.names: Mapping[str, str] = {}
+        """Peer id -> name, where it is asked whom nodes rank first."""
 
     @property
     def now(self) -> float:
@@ -187,6 +189,7 @@ class Looking:
             memory=await asyncio.to_thread(member.private_memory),
             refused=status["refused"],
             health=tuple(warning["code"] for warning in status["health"]),
+            choice=self.names.get(await member.first_choice() or "") if self.names else None,
         )
 
     def _note(self, member: Member, status: Document) -> Document:

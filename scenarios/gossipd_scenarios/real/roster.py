@@ -76,6 +76,22 @@ class Roster:
             edge += new
         return frozenset(found)
 
+    def ranked(self) -> dict[str, str]:
+        """Peer id -> name of all whom an honest node may choose; empty where nobody lies."""
+        if not any(plan.part.favourite for plan in self.plans.values()):
+            return {}
+        return {peer: name for name, peer in self.peer_ids.items()}
+
+    def role(self, name: str) -> dict[str, str | bool] | None:
+        """What a node's process is told of its role, as `hostile.Role`; None where nobody lies."""
+        part = self.plans[name].part
+        if not self.ranked():
+            return None
+        return {
+            "favourite": self.peer_ids.get(part.favourite, ""),
+            "defended": part.defended,
+        }
+
     def settings(self, name: str, addresses: Sequence[str]) -> dict[str, Setting]:
         """A node's configuration; `addresses` of those whom it dials in the beginning."""
         return {

@@ -13,12 +13,15 @@ from typing import Any, Self, TypeVar
 
 from gossipd.config import Config, load
 from gossipd.options import options_of
+from gossipd.protocol.node import Node
+from gossipd.ranks import ranked
 from gossipd.simulation.connection import Link
 from gossipd.simulation.node import SimNode, Stick
 from gossipd.simulation.world import BUNDLE_SECONDS, Simulation
 from gossipd.wire.identifiers import digest
 from gossipd_scenarios.backend import Event, Fault, Given, NodePlan, Quality, Reading
 from gossipd_scenarios.errors import ScenarioError
+from gossipd_scenarios.hostile import Role, playing
 from gossipd_scenarios.plan import NOWHERE
 from gossipd_scenarios.sim.learners import Workshop
 
@@ -102,7 +105,7 @@ class SimBackend:
         for plan in plans:
             config: Config = load(NOWHERE, plan.settings, {})
             number = int.from_bytes(digest(f"{self._seed}/{plan.name}".encode())[:6], "big")
-            learner = self._workshop.learner(config, number)
+            learner = self._workshop.learner(config, number, wrong=bool(plan.part.favourite))
             node = sim.add(plan.name, learner, options_of(config, swarm=None))
             node.machine = replace(
                 node.machine,
@@ -120,8 +123,19 @@ class SimBackend:
 
     async def start(self, nodes: Collection[str]) -> None:
         self._need(nodes, running=False)
-        self._sim.start(*nodes)
+        with playing(self._roles()):
+            self._sim.start(*nodes)
         self._tell("started", nodes)
+
+    def _roles(self) -> dict[str, Role]:
+        """By peer id; empty where nobody lies."""
+        ids = {name: node.peer_id for name, node in self._sim.nodes.items()}
+        parts = {ids[name]: plan.part for name, plan in self._plans.items()}
+        if not any(part.favourite for part in parts.values()):
+            return {}
+        return {
+            peer: Role(ids.get(part.favourite, ""), part.defended) for peer, part in parts.items()
+        }
 
     async def stop(self, nodes: Collection[str]) -> None:
         self._need(nodes, running=True)
@@ -292,7 +306,15 @@ class SimBackend:
             memory=None,
             refused=dict(core.peers.refused),
             health=tuple(parts.engine.errors),
+            choice=self._choice(core),
         )
+
+    def _choice(self, core: Node) -> str | None:
+        if not any(plan.part.favourite for plan in self._plans.values()):
+            return None
+        (first,) = ranked(core, "peers", "", 1)["items"] or [{"peer_id": None}]
+        found = first["peer_id"]
+        return next((n.name for n in self._sim.nodes.values() if n.peer_id == found), None)
 
     def _lineage(self, node: SimNode, base: bytes) -> Mapping[str, int]:
         stored = next((m for m in node.store.models() if m.model == base), None)

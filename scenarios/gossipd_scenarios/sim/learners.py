@@ -10,6 +10,7 @@ from gossipd.learning.partition import Shard
 from gossipd.learning.task import Examples, Task
 from gossipd.runtime.ports import Learner, Vector
 from gossipd.simulation.stub import StubLearner
+from gossipd_scenarios.hostile import Mislabelled
 from gossipd_scenarios.measure import forward
 
 STUB_EXAMPLES = 100
@@ -46,17 +47,19 @@ class Workshop:
     def __init__(self, training: str) -> None:
         """`training`: "real", or "stub" for models that learn nothing of use."""
         self._stub = training == "stub"
-        self._tasks: dict[tuple[str, str, int], SharedTask] = {}
+        self._tasks: dict[tuple[str, str, int, bool], SharedTask] = {}
         self._measured: dict[bytes, tuple[float, tuple[float, ...] | None]] = {}
 
-    def learner(self, config: Config, seed: int) -> Learner:
-        """For a node with this configuration; `seed` shuffles its mini-batches."""
+    def learner(self, config: Config, seed: int, *, wrong: bool = False) -> Learner:
+        """For a node with this configuration; `seed` shuffles its mini-batches. `wrong`: it takes
+        each label for the next one."""
         if self._stub:
             return StubLearner(seed, examples=STUB_EXAMPLES if config.task.parts else 0)
         task = config.task
-        key = task.name, task.data, task.seed
+        key = task.name, task.data, task.seed, wrong
         if key not in self._tasks:
-            self._tasks[key] = SharedTask(task_from_config(task))
+            made = task_from_config(task)
+            self._tasks[key] = SharedTask(Mislabelled(made) if wrong else made)
         return learner_from_config(task, config.learning, seed=seed, given=self._tasks[key])
 
     def measure(
