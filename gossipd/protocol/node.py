@@ -91,9 +91,7 @@ class Node:
         policy = "uniform" if setup.rounds else setup.policy
         host = self._host(rng, policy_of(policy, self.clicks, rng))
         self.rounds = None if setup.rounds is None else Rounds(setup.rounds, host)
-        self.mode: Gossip | Rounds = self.rounds or Gossip(
-            setup.gossip, self._has_examples, self.view, rng
-        )
+        self.mode: Gossip | Rounds = self.rounds or Gossip(setup.gossip, host, rng)
         """How this node learns, and what it stands on."""
         self._heads = None if self.rounds else Heads(setup.gossip, self.gossip, host)
         self._way: Heads | Rounds = self._heads or self.rounds  # type: ignore[assignment]
@@ -115,7 +113,7 @@ class Node:
             events.Discovered: self._on_discovered,
             events.Forgotten: lambda e, now, out: self.peers.forget(e.peer, now, out),
             events.Restricted: lambda e, now, out: self.peers.restrict(
-                e.allowed, now, out, e.blocked
+                self.peers.overlay.changed(e.allowed, e.blocked), now, out
             ),
             events.ClockRead: self._expulsion.on_clock,
             events.MemberRevoked: self._expulsion.on_revoked,
@@ -281,7 +279,7 @@ class Node:
         if self.peers.meet(peer):
             out.append(Report("peer-connected", {"peer": peer}))
             self._expulsion.on_met(peer, now, out)
-            self._view_pulls.ask(peer, now, out)
+            self._view_pulls.met(peer, now, out)
             self._way.on_met(peer, now, out)
 
     def _turn_away(self, peer: str, denial: Denial, now: float, out: list[Output]) -> None:
@@ -320,6 +318,8 @@ class Node:
             self.peers.refuse(peer, "hello-first", now, out, hostile=True)
             out.append(Answer(event.token, Refused(code="hello-first", reason="say hello first")))
         else:
+            if isinstance(message, ViewSync):
+                self._view_pulls.told(peer, message)
             self._meet(peer, now, out)
             if not self._way.on_request(event, now, out):
                 self._on_question(event, message, now, out)
@@ -388,6 +388,8 @@ class Node:
             return
         peer, purpose = question
         message, documents = event.message, event.documents
+        if self.rounds is not None and not isinstance(message, Refused):
+            self.rounds.on_answered(peer)
         if isinstance(purpose, questions.Then):
             purpose.reply(message, documents, now, out)
         elif isinstance(purpose, questions.Greeting):

@@ -14,6 +14,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 
+from gossipd.wire import limits
+from gossipd.wire.messages import SignedRecord
+
 
 class State(enum.Enum):
     KNOWN = "known"
@@ -110,6 +113,28 @@ class Roster:
         self._queue(peer)
         return peer
 
+    def meet_strangers(
+        self, records: list[SignedRecord], me: str
+    ) -> tuple[list[SignedRecord], list[SignedRecord]]:
+        """Note down those who are new, as far as there is room: their records, and the others. A
+        swarm that forms tells each of its nodes of all others, so nothing else is looked at."""
+        table, strangers = self.table, self.strangers
+        if len(self) + len(records) > limits.KNOWN_PEERS:
+            return [], records
+        new = {
+            signed.author: signed
+            for signed in records
+            if signed.author not in strangers
+            and signed.author not in table
+            and signed.author != me
+            and signed.record.addresses
+        }
+        strangers.update((author, _each(s.record.addresses)) for author, s in new.items())
+        newcomers = list(new.values())
+        if len(newcomers) == len(records):
+            return newcomers, []
+        return newcomers, [signed for signed in records if new.get(signed.author) is not signed]
+
     def remove(self, peer_id: str) -> bool:
         """Forget somebody; False when nobody of that name is known."""
         if self.strangers.pop(peer_id, None) is not None:
@@ -166,3 +191,15 @@ class Roster:
                 return peer
             heapq.heappop(self._due)
         return None
+
+
+def _each(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    """Each once; that very tuple where there is one, since a record holds it anyway."""
+    return addresses if len(addresses) == 1 else tuple(dict.fromkeys(addresses))
+
+
+def merged_addresses(newer: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    """The addresses of a peer, the newer ones first."""
+    if newer == known or (len(newer) == 1 and not known):
+        return newer  # that very tuple: a record holds it anyway, for all that know it
+    return tuple(dict.fromkeys((*newer, *known)))[: limits.ADDRESSES_PER_RECORD]

@@ -39,6 +39,7 @@ from gossipd.protocol.lineage import Lineage
 from gossipd.protocol.meeting import Meeting
 from gossipd.protocol.pace import Pace
 from gossipd.protocol.plan import Planner
+from gossipd.protocol.presence import ENOUGH, Presence
 from gossipd.protocol.proof import RoundClock
 from gossipd.protocol.pulls import Pulls
 from gossipd.protocol.round_events import (
@@ -57,9 +58,6 @@ from gossipd.protocol.trainer import Phase, Trainer
 from gossipd.protocol.work import Ended, Work
 from gossipd.wire.messages import Advert, Ping, Pong, RoundQuery, SignedRecord, SignedSample, Update
 
-REJOIN_PEERS = 10
-"""Peers that are told when a node is back, or goes (paper: about s to 10 s)."""
-
 
 class Rounds:
     """One node's part in its swarm's rounds."""
@@ -70,8 +68,7 @@ class Rounds:
         self.paused = False
         self.own_steps = 0
         """The steps that a restored head claims."""
-        self._active = 0
-        """The last round in which this node took part or said that it is back."""
+        self.presence = Presence(settings.activity_window)
         self._opening: Handout | None = None
         """The round that this node last opened, rather than aggregated."""
         self._chains: dict[bytes, Update] = {}
@@ -329,12 +326,17 @@ class Rounds:
             self._courier.query(peer, now, out)
         self.sampler.on_met(peer, now, out)
 
+    def on_answered(self, peer: str) -> None:
+        """A peer has heard from this node."""
+        self.presence.heard_by(peer, self.clock.proven)
+
     def on_unreached(self, peer: str, now: float, out: list[Output]) -> None:
         """There is no way to a peer just now."""
         self.sampler.on_unreached(peer, now, out)
 
     def on_disconnected(self, peer: str, now: float, out: list[Output]) -> None:
         self.meeting.disconnected(peer)
+        self.presence.lost(peer)
         self.activity.disconnected(peer)
         self._courier.disconnected(peer)
         self.trainer.on_lost(peer, now, out)
@@ -347,14 +349,12 @@ class Rounds:
                 self.activity.hold(peer)
 
     def leave(self, record: SignedRecord, now: float, out: list[Output]) -> None:
-        """This node goes: some peers are told, from them it spreads with the view."""
+        """This node goes: about s peers are told (paper), from them it spreads with the view."""
         self.paused = True
         message = Advert(record=record.envelope, est=self.clock.proven)
-        self._courier.advertise(self._some_peers(), message, out)
-
-    def _some_peers(self) -> list[str]:
-        count = max(self._settings.sample, REJOIN_PEERS)
-        return self._host.policy.choose(self._host.peers.admitted(), count)
+        count = max(self._settings.sample, ENOUGH)
+        told = self._host.policy.choose(self._host.peers.admitted(), count)
+        self._courier.advertise(told, message, out)
 
     def _on_ended(self, event: Ended, now: float, out: list[Output]) -> None:
         if isinstance(event, RoundTrained):
@@ -410,7 +410,7 @@ class Rounds:
 
     def _begin(self, task: Task, now: float, out: list[Output]) -> None:
         """This node is in a sample."""
-        self._active = max(self._active, task.round)
+        self.presence.took_part(task.round)
         self._stall.progressed(now)
         if task.serving is not None:
             self._chains.clear()
@@ -494,7 +494,7 @@ class Rounds:
         self._stall.progressed(now)
         self.trainer.reached(proven, out)
         self.aggregator.reached(proven)
-        if proven - self._active > self._settings.activity_window // 2:
-            # Back after a long time: whoever hears this knows, and it spreads with the view.
-            self._active = proven
-            self._courier.advertise(self._some_peers(), self._ping(), out)
+        count, aware = self.presence.to_tell(proven)
+        if count:
+            unaware = [p for p in self._host.peers.admitted() if p not in aware]
+            self._courier.advertise(self._host.policy.choose(unaware, count), self._ping(), out)

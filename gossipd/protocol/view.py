@@ -17,7 +17,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from gossipd.protocol.changes import Changes
-from gossipd.protocol.lineage import Lineage
+from gossipd.protocol.lineage import Lineage, has_more
 from gossipd.protocol.membership import Members
 from gossipd.wire import limits
 from gossipd.wire.identifiers import author_key
@@ -86,6 +86,8 @@ class SwarmView:
         self._newest: dict[str, bytes] = {}
         """The author of a peer's newest incarnation."""
         self._claims: dict[bytes, SignedClaim] = {}
+        self._steps: dict[bytes, int] = {}
+        """What they say, by the same keys."""
         self._sum = 0
         """Of all records: see `ViewSync.sum`."""
         self._changes: Changes[str | bytes] = Changes()
@@ -165,15 +167,14 @@ class SwarmView:
     def add_claim(self, signed: SignedClaim) -> bool:
         """Take a step claim; True when it is higher than the known one. One of no steps says
         nothing: no lineage has such an entry."""
-        author = author_key(signed.author, signed.claim.incarnation)
-        known = self._claims.get(author)
-        if known is None and not (
-            self.has_room_for(author) and self.members.vouches(signed.author)
-        ):
+        author, steps = signed.key, signed.claim.steps
+        known = self._steps.get(author, 0)
+        if steps <= known:
             return False
-        if signed.claim.steps <= (0 if known is None else known.claim.steps):
+        if not known and not (self.has_room_for(author) and self.members.vouches(signed.author)):
             return False
         self._claims[author] = signed
+        self._steps[author] = steps
         self._changes.add(author)
         return True
 
@@ -226,8 +227,7 @@ class SwarmView:
 
     def steps_of(self, author: bytes) -> int:
         """The highest step counter that this author is known to have signed."""
-        claim = self._claims.get(author)
-        return 0 if claim is None else claim.claim.steps
+        return self._steps.get(author, 0)
 
     def steps_of_peer(self, peer: str) -> int:
         """The same for a peer's newest incarnation."""
@@ -236,14 +236,10 @@ class SwarmView:
 
     def unproven(self, lineage: Lineage) -> tuple[bytes, ...]:
         """Entries above what their author is known to have signed: a claim is not trust."""
-        claims = self._claims
-        return tuple(
-            sorted(
-                author
-                for author, steps in lineage.items()
-                if author not in claims or steps > claims[author].claim.steps
-            )
-        )
+        signed = self._steps
+        if lineage.keys() <= signed.keys() and not has_more(lineage, signed):
+            return ()
+        return tuple(sorted(a for a, steps in lineage.items() if steps > signed.get(a, -1)))
 
     def missing(self, update: Update) -> tuple[bytes, ...]:
         """Whose claims, or whose record, must be seen before an update may be used: unproven
@@ -324,12 +320,12 @@ class SwarmView:
         `summed`: all claims, but records only if they are the same as here."""
         if only:
             records = {a: self._records[a].record.seq for a in only if a in self._records}
-            claims = {a: self._claims[a].claim.steps for a in only if a in self._claims}
+            claims = {a: self._steps[a] for a in only if a in self._steps}
             return ViewSync(records=records, claims=claims, only=only)
         if since is None:
-            claims = {a: s.claim.steps for a, s in self._claims.items()}
+            claims = self._steps.copy()
             if summed:
-                return ViewSync(claims=claims, sum=self._sum_bytes)
+                return ViewSync(claims=claims, sum=self._sum_bytes, upto=self.revision)
             return ViewSync(claims=claims, names=_names(self._records.values()))
         records, claims = {}, {}
         for key in self._changes.since(since.own):
@@ -337,8 +333,12 @@ class SwarmView:
                 author = self._newest[key]
                 records[author] = self._records[author].record.seq
             else:
-                claims[key] = self._claims[key].claim.steps
+                claims[key] = self._steps[key]
         return ViewSync(records=records, claims=claims, since=since.theirs)
+
+    def holds_all_of(self, question: ViewSync) -> bool:
+        """Whether the asker knows the same records, and no claim that is not known here."""
+        return question.sum == self._sum_bytes and not has_more(question.claims, self._steps)
 
     @property
     def _sum_bytes(self) -> bytes:
@@ -353,7 +353,10 @@ class SwarmView:
         else:
             named = _named(question.names)
             records = [s.envelope for _, s in known_records if s.name not in named]
-        claims = [s.envelope for a, s in known_claims if s.claim.steps > steps.get(a, 0)]
+        claims = []
+        if known_claims is not self._claims or has_more(self._steps, steps):
+            news = (a for a in known_claims if self._steps[a] > steps.get(a, 0))
+            claims = [self._claims[author].envelope for author in news]
         # Each has its own share of the message, so that none keeps the other from spreading.
         view = View(
             records=_fitting(records, limits.RECORDS_PER_MESSAGE, RECORDS_BYTES),
@@ -370,8 +373,8 @@ class SwarmView:
 
     def _asked_for(
         self, question: ViewSync
-    ) -> tuple[Iterable[tuple[bytes, SignedRecord]], Iterable[tuple[bytes, SignedClaim]]]:
-        """What is known of what a question is about, by author."""
+    ) -> tuple[Iterable[tuple[bytes, SignedRecord]], Iterable[bytes]]:
+        """What is known of what a question is about: records by author, authors of claims."""
         if question.only:
             authors = [a for a in dict.fromkeys(question.only) if a in self._claims]
             # The record goes with a claim of whatever incarnation: it says that its author belongs.
@@ -379,17 +382,17 @@ class SwarmView:
             records = {*question.only, *(author for author in newest if author is not None)}
             return (
                 [(a, self._records[a]) for a in sorted(records) if a in self._records],
-                [(a, self._claims[a]) for a in authors],
+                authors,
             )
         if question.sum is not UNSET:
-            return (), self._claims.items()
+            return (), self._claims
         if question.since is UNSET:
-            return self._records.items(), self._claims.items()
+            return self._records.items(), self._claims
         changed = self._changes.since(question.since)
         newest_of = [self._newest[key] for key in changed if isinstance(key, str)]
         return (
             [(a, self._records[a]) for a in newest_of],
-            [(key, self._claims[key]) for key in changed if isinstance(key, bytes)],
+            [key for key in changed if isinstance(key, bytes)],
         )
 
     # --- differences: which claims a peer has not had from here or sent here ---------------------
@@ -404,14 +407,15 @@ class SwarmView:
         proofs: list[bytes] = []
         room = CLAIMS_BYTES
         for author in self._changed_for(peer, lineages):
-            claim = self._claims.get(author)
-            if claim is None or claim.claim.steps <= told.get(author, 0):
+            steps = self._steps.get(author, 0)
+            if steps <= told.get(author, 0):
                 continue
-            room -= len(claim.envelope)
+            envelope = self._claims[author].envelope
+            room -= len(envelope)
             if room < 0 or len(proofs) == limits.CLAIMS_PER_MESSAGE:
                 break
-            told[author] = claim.claim.steps
-            proofs.append(claim.envelope)
+            told[author] = steps
+            proofs.append(envelope)
         return tuple(proofs)
 
     def _changed_for(self, peer: str, lineages: Sequence[Lineage]) -> Iterable[bytes]:
@@ -424,11 +428,12 @@ class SwarmView:
 
     def heard_from(self, peer: str, claim: SignedClaim) -> None:
         """`peer` sent this claim, so it need not be told."""
-        author = author_key(claim.author, claim.claim.incarnation)
-        if author not in self._claims:
+        author, steps = claim.key, claim.claim.steps
+        if author not in self._steps:
             return
         told = self._told.setdefault(peer, {})
-        told[author] = max(claim.claim.steps, told.get(author, 0))
+        if steps > told.get(author, 0):
+            told[author] = steps
 
     def disconnected(self, peer: str) -> None:
         """What a peer held before it went is not relied on when it returns."""

@@ -12,7 +12,7 @@ from gossipd.protocol.events import Output
 from gossipd.protocol.peers import Peers
 from gossipd.protocol.questions import Questions, ViewPull
 from gossipd.protocol.view import Mark, SwarmView
-from gossipd.wire.messages import View
+from gossipd.wire.messages import View, ViewSync
 
 PATIENCE = 1.0
 """Seconds after which a peer that owes an answer keeps the others waiting no longer: ours, a guess
@@ -21,6 +21,9 @@ SUMMED = 64
 """Records from which on they are not named to everybody who is met, but first only summed up: in a
 swarm that has formed all know the same. Ours: a sum costs as much as two names, and a round trip
 when it differs."""
+GROWING = 8
+"""As long as one answer makes a view longer by such a part of it, the swarm still forms: the next
+sum would differ, and none is sent. Ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class _Asked:
     at: float
     revision: int
     """Of the view here, when it was asked."""
+    size: int
+    """Records that were known then."""
     summed: bool
     """Whether it was only asked if it knows the same records."""
 
@@ -45,6 +50,19 @@ class ViewPulls:
         self._marks: dict[str, Mark] = {}
         self._others: dict[str, None] = {}
         """Who knows other records: to be asked by naming all that are known here."""
+        self._growing = False
+
+    def told(self, peer: str, question: ViewSync) -> None:
+        """What a peer asks says what it knows: if all of that is known here, it need not be asked
+        as well."""
+        if isinstance(question.upto, int) and self._view.holds_all_of(question):
+            self._marks[peer] = Mark(theirs=question.upto, own=self._view.revision)
+            self._waiting.pop(peer, None)
+
+    def met(self, peer: str, now: float, out: list[Output]) -> None:
+        """A peer can be asked from now on."""
+        if peer not in self._marks:
+            self.ask(peer, now, out)
 
     def ask(self, peer: str, now: float, out: list[Output]) -> None:
         """Ask a peer that can be asked, now or when those before it have answered."""
@@ -59,14 +77,17 @@ class ViewPulls:
             if not self._peers.is_met(peer):
                 continue
             since = self._marks.get(peer)
-            summed = since is None and peer not in self._others and self._view.size >= SUMMED
-            self._asked[peer] = _Asked(peer, now, self._view.revision, summed)
+            size, growing = self._view.size, self._growing
+            summed = since is None and peer not in self._others and size >= SUMMED and not growing
+            self._asked[peer] = _Asked(peer, now, self._view.revision, size, summed)
             question = self._view.question(since=since, summed=summed)
             self._questions.ask(peer, question, ViewPull(), out)
 
     def answered(self, peer: str, answer: View | None, now: float, out: list[Output]) -> None:
         """What it told has been taken; None when it told nothing."""
         asked = self._asked.pop(peer, None)
+        if asked is not None and not asked.summed:
+            self._growing = GROWING * (self._view.size - asked.size) >= self._view.size
         if asked is not None and answer is not None:
             if isinstance(answer.upto, int):
                 self._marks[peer] = Mark(theirs=answer.upto, own=asked.revision)

@@ -85,7 +85,8 @@ class Engine:
         self._draining = False
         self._stopping = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._next_task = 0
         self._answers: dict[int, asyncio.Future[AnyMessage]] = {}
         self._verdicts: dict[int, asyncio.Future[tuple[str, ...]]] = {}
         self._next_token = 0
@@ -166,9 +167,9 @@ class Engine:
 
     async def farewell(self, event: Event, seconds: float) -> None:
         """Feed a last event, and give what it makes the node say at most so long to be said."""
-        before = set(self._tasks)
+        before = self._next_task
         self.feed(event)
-        said = [task for task in self._tasks if task not in before]
+        said = [task for number, task in self._tasks.items() if number > before]
         if said:
             await asyncio.wait(said, timeout=seconds)
 
@@ -178,10 +179,12 @@ class Engine:
         await self._say_goodbye()
         for timer in self._timers.values():
             timer.cancel()
-        for task in self._tasks:
+        tasks = list(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=10.0)
+        if tasks:
+            await asyncio.wait(tasks, timeout=10.0)
+        self._tasks.clear()  # what was cancelled before it began never ran
         for answer in self._answers.values():
             answer.cancel()
         for verdicts in self._verdicts.values():
@@ -225,21 +228,28 @@ class Engine:
         self, name: str, work: Coroutine[Any, Any, Event | None], otherwise: Event | None
     ) -> None:
         """Run `work` beside the loop; feed the event it ends in, or `otherwise` if it breaks."""
-        task = asyncio.create_task(self._guard(name, work, otherwise), name=name)
-        self._tasks[task] = None
-        task.add_done_callback(self._tasks.pop)
+        number = self._next_task = self._next_task + 1
+        guarded = self._guard(number, name, work, otherwise)
+        self._tasks[number] = asyncio.create_task(guarded, name=name)
 
     async def _guard(
-        self, name: str, work: Coroutine[Any, Any, Event | None], otherwise: Event | None
+        self,
+        number: int,
+        name: str,
+        work: Coroutine[Any, Any, Event | None],
+        otherwise: Event | None,
     ) -> None:
         try:
-            event = await work
-        except Exception:  # noqa: BLE001 - the room's outer door
-            self.errors[name] += 1
-            self._log.exception("unexpected error", task=name)
-            event = otherwise
-        if event is not None:
-            self.feed(event)
+            try:
+                event = await work
+            except Exception:  # noqa: BLE001 - the room's outer door
+                self.errors[name] += 1
+                self._log.exception("unexpected error", task=name)
+                event = otherwise
+            if event is not None:
+                self.feed(event)
+        finally:
+            self._tasks.pop(number, None)
 
     def _seal_clicks(self, output: click_events.SealClicks) -> None:
         """Each number is used up before it is used: a crash in between leaves a gap, not two."""

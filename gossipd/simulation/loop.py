@@ -108,12 +108,12 @@ class Process:
         held, self._held = self._held or (), None
         self._loop.run_soon(held)
 
-    def holds(self, handle: "_Handle") -> bool:
-        """Whether a handle that is due has to wait; it is kept then."""
+    def runs(self, handle: "_Handle") -> bool:
+        """Whether a handle that is due may run now; as long as nothing does, it is kept."""
         if self._held is None:
-            return False
+            return self.alive
         self._held.append(handle)
-        return True
+        return False
 
     # --- the end ---------------------------------------------------------------------------------
 
@@ -238,7 +238,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._jump()
         for _ in range(len(self._soon)):
             handle = self._soon.popleft()
-            if not handle.is_due() or (handle.process and handle.process.holds(handle)):
+            process = handle.process
+            if handle.done or (process is not None and not process.runs(handle)):
                 continue
             handle.done = True
             try:

@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ParamSpec
 
 from gossipd.network.interface import (
     Connection,
@@ -23,6 +23,8 @@ from gossipd.simulation.loop import Process
 from gossipd.simulation.network import SimNetwork
 from gossipd.simulation.traffic import Traffic, kind_of
 from gossipd.wire import limits
+
+P = ParamSpec("P")
 
 PIECE = 64 * limits.KIB
 """Bytes of a body that are sent at a time: about the longest frame of `network.yamux`. What is
@@ -68,7 +70,8 @@ class SimTransport:
         self._step = step
         self._handlers: Handlers | None = None
         self._ends: dict[str, End] = {}
-        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._next_task = 0
         self._counters: Counter[str] = Counter(restarts=0)
         self._busy_until = 0.0
 
@@ -93,9 +96,11 @@ class SimTransport:
         for end in tuple(self._ends.values()):
             self._hang_up(end, "stopped")
         self._handlers = None
-        for task in self._tasks:
+        tasks = tuple(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
 
     async def dial(self, peer: str, addresses: Sequence[str], timeout: float) -> None:
         if peer in self._ends:
@@ -277,7 +282,7 @@ class SimTransport:
     def on_request(self, end: End, number: int, payload: bytes) -> None:
         """A peer asks. In this node's process, as all of the following."""
         self._counters["requests_in"] += 1
-        self._spawn(self._answer(end, number, payload))
+        self._spawn(self._answer, end, number, payload)
 
     async def _answer(self, end: End, number: int, payload: bytes) -> None:
         if self._handlers is None:
@@ -308,7 +313,7 @@ class SimTransport:
 
     def on_fetch(self, end: End, number: int, key: bytes, offset: int, stop: int | None) -> None:
         """A peer wants a blob."""
-        self._spawn(self._upload_blob(end, number, key, offset, stop))
+        self._spawn(self._upload_blob, end, number, key, offset, stop)
 
     async def _upload_blob(
         self, end: End, number: int, key: bytes, offset: int, stop: int | None
@@ -357,10 +362,18 @@ class SimTransport:
 
     # --- inside ----------------------------------------------------------------------------------
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self.process.spawn(work)
-        self._tasks[task] = None
-        task.add_done_callback(self._tasks.pop)
+    def _spawn(
+        self, work: Callable[P, Coroutine[Any, Any, None]], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        number = self._next_task = self._next_task + 1
+
+        async def noted() -> None:
+            try:
+                await work(*args, **kwargs)
+            finally:
+                self._tasks.pop(number, None)
+
+        self._tasks[number] = self.process.spawn(noted())
 
     def _call(self, handler: Callable[..., None], *args: object) -> None:
         """In this node's process, soon."""

@@ -32,7 +32,7 @@ def unpack(data: bytes, kind: type[D], *, longest: int = limits.MESSAGE_BYTES) -
 
 
 def encode_message(message: AnyMessage) -> bytes:
-    data = pack(message)
+    data = _AS_IT_IS.encode(message)  # no hash is made of it: its maps need no order
     if len(data) > limits.MESSAGE_BYTES:
         raise ValueError(f"{type(message).__name__} of {len(data)} bytes exceeds the limit")
     return data

@@ -37,11 +37,12 @@ class Known:
 
 
 def difference(old: Lineage, new: Lineage) -> dict[bytes, int]:
-    """What makes `new` of `old`: author -> steps, 0 for an author that is not in `new`."""
+    """What makes `new` of `old`: author -> steps, 0 for an author that is not in `new`. In an order
+    that is the same in every process."""
     changes = dict(new.items() - old.items())
     if len(old) + len(changes) > len(new):  # else every author of the old one is in the new one
         changes.update(dict.fromkeys(old.keys() - new.keys(), 0))
-    return changes
+    return dict(sorted(changes.items()))
 
 
 def changed(old: Lineage, changes: Lineage) -> dict[bytes, int]:

@@ -136,6 +136,9 @@ class ViewSync(Message, frozen=True, kw_only=True, tag="view_sync"):
     names: Annotated[bytes, Meta(max_length=8 * limits.AUTHORS)] | UnsetType = UNSET
     """Of all records that the sender knows, in place of `records`: the last 8 bytes of the mark of
     each, in any order. What is not among them is sent."""
+    upto: Counter | UnsetType = UNSET
+    """Beside `sum`, as in a View: a receiver who knows all of this need not ask in turn, only later
+    for what has become known to the sender since."""
 
 
 class View(Message, frozen=True, kw_only=True, tag="view"):
@@ -369,6 +372,11 @@ class SignedClaim(Struct, frozen=True):
     author: str
     claim: StepClaim
     envelope: bytes
+    key: bytes = b""
+    """As a record's."""
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "key", author_key(self.author, self.claim.incarnation))
 
 
 class Update(Struct, frozen=True):

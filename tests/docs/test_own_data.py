@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,6 @@ from PIL import Image
 
 PAGE = (ROOT / "docs" / "own-data.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```sh (\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-
-
-@pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    monkeypatch.chdir(tmp_path)
-    desk = Desk(tmp_path)
-    yield desk
-    desk.stop()
 
 
 def birds(folder: Path) -> None:

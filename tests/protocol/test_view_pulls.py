@@ -1,6 +1,8 @@
 """Others are asked for their views one after the other, and as differences."""
 
 import pytest
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from gossipd.protocol import view_pulls
 from gossipd.protocol.events import Ask, Output
@@ -89,6 +91,48 @@ def test_records_are_named_to_who_knows_others(
     assert asked(out) == [("bob", view.question(summed=True))]
     pulls.answered("bob", View(upto=7), 0.3, out)
     assert asked(out) == []
+
+
+def test_who_is_asked_by_somebody_who_knows_the_same_need_not_ask_in_turn(
+    pulls: ViewPulls, view: SwarmView
+) -> None:
+    view.add_record(SignedRecord("dan", PeerRecord(incarnation=1, seq=1), b"dan"))
+    out: list[Output] = []
+    same = view.question(summed=True)
+    for peer, question in (("ann", same), ("bob", replace(same, upto=UNSET))):
+        pulls.told(peer, question)
+        pulls.met(peer, 0.0, out)
+    assert [peer for peer, _ in asked(out)] == ["bob"]
+    pulls.answered("bob", View(upto=3), 0.1, out)
+    pulls.ask("ann", 5.0, out)
+    ((_, later),) = asked(out)
+    assert later.since == same.upto
+
+
+def test_who_is_asked_by_somebody_who_knows_a_newer_claim_asks_in_turn(
+    pulls: ViewPulls, view: SwarmView
+) -> None:
+    out: list[Output] = []
+    pulls.told("ann", replace(view.question(summed=True), claims={bytes(8): 1}))
+    pulls.met("ann", 0.0, out)
+    assert [peer for peer, _ in asked(out)] == ["ann"]
+
+
+def test_no_sum_is_sent_while_a_swarm_forms(
+    pulls: ViewPulls, view: SwarmView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view_pulls, "SUMMED", 1)
+    out: list[Output] = []
+    pulls.ask("ann", 0.0, out)
+    asked(out)
+    for name in ("dan", "eve"):
+        view.add_record(SignedRecord(name, PeerRecord(incarnation=1, seq=1), name.encode()))
+    pulls.answered("ann", View(upto=7), 0.1, out)
+    pulls.ask("bob", 0.2, out)
+    assert asked(out) == [("bob", view.question())]
+    pulls.answered("bob", View(upto=7), 0.3, out)
+    pulls.ask("cem", 0.4, out)
+    assert asked(out) == [("cem", view.question(summed=True))]
 
 
 def test_whoever_has_told_everything_is_asked_for_what_is_new(pulls: ViewPulls) -> None:

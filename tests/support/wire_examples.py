@@ -199,6 +199,7 @@ MESSAGES: dict[str, AnyMessage] = {
     "view-sync-since": ViewSync(claims={AUTHORS[1]: 5}, since=17),
     "view": View(records=(ENVELOPES["record"],), claims=(ENVELOPES["claim"],)),
     "view-sync-sum": ViewSync(claims={AUTHORS[1]: 5}, sum=bytes(range(16))),
+    "view-sync-sum-upto": ViewSync(claims={AUTHORS[1]: 5}, sum=bytes(range(16)), upto=17),
     "view-sync-names": ViewSync(claims={AUTHORS[1]: 5}, names=bytes(range(16))),
     "view-upto": View(claims=(ENVELOPES["claim"],), upto=18),
     "offer": Offer(manifests=(ENVELOPES["manifest"],), claims=(ENVELOPES["claim"],)),
