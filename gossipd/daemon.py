@@ -102,7 +102,9 @@ class Ready:
     peer_id: str
     addresses: tuple[str, ...]
     join: str
-    """The line that another machine types."""
+    """The line that another machine types; empty where there is none."""
+    membership: dict[str, Any] | None
+    """Of a closed swarm, as `Operations.status` has it."""
     port: int
     """Where it listens, whatever it announces."""
 
@@ -232,6 +234,7 @@ async def _daemon(
                     identity.peer_id,
                     tuple(status["addresses"]),
                     status["join"],
+                    status["membership"],
                     parts.transport.port,
                 )
             finally:

@@ -9,9 +9,6 @@ from gossipd_cli.output import printable, style, table
 
 Document = dict[str, Any]
 
-HOW_TO_JOIN = "`gossipd invite` makes the line for another device"
-"""Where there is no line that anybody could type: in a closed swarm."""
-
 
 def status(data: Document) -> str:
     """A screenful: who, where, how far, how well, and what is wrong."""
@@ -77,8 +74,20 @@ def status(data: Document) -> str:
     rows += [("waiting", _wait(row)) for row in data["waiting"][:5]]
     rows += [("warning", warning(row)) for row in data["health"]]
     rows += [("address", address) for address in data["addresses"]]
-    rows.append(("join", data["join"] or HOW_TO_JOIN))
+    rows.append(("join", how_to_join(data)))
     return _labelled(rows)
+
+
+def how_to_join(status: Document) -> str:
+    """The line that another machine types, or who makes one."""
+    membership = status.get("membership")
+    if status["join"]:
+        return str(status["join"])
+    if membership is None:
+        return "nobody can dial this device: it announces no address"
+    if membership["founder"]:
+        return "`gossipd invite` makes the line for another device"
+    return f"`gossipd invite` makes the line, on the founder's device: {membership['founded_by']}"
 
 
 def peers(data: list[Document]) -> str:

@@ -18,14 +18,13 @@ What a merge does follows from the lineages:
 
 import enum
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
 from gossipd.protocol.events import Merge, Output, Report, SetTimer, Side, Train
 from gossipd.protocol.exchange import recency
+from gossipd.protocol.host import Host
 from gossipd.protocol.lineage import Lineage, Relation, compare, is_news, join, more_in
-from gossipd.protocol.view import SwarmView
 from gossipd.wire.identifiers import author_key
 from gossipd.wire.messages import Update
 
@@ -68,12 +67,10 @@ class _Buffered:
 class Gossip:
     """One node's cycles and its buffer of arrived heads."""
 
-    def __init__(
-        self, settings: Settings, has_examples: Callable[[], bool], view: SwarmView, rng: Random
-    ) -> None:
+    def __init__(self, settings: Settings, host: Host, rng: Random) -> None:
         self._settings = settings
-        self._has_examples = has_examples
-        self._view = view
+        self._has_examples = host.has_examples
+        self._view = host.view
         self._rng = rng
         self._buffer: OrderedDict[str, _Buffered] = OrderedDict()
         self._merging: list[_Buffered] = []

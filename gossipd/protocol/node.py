@@ -91,9 +91,7 @@ class Node:
         policy = "uniform" if setup.rounds else setup.policy
         host = self._host(rng, policy_of(policy, self.clicks, rng))
         self.rounds = None if setup.rounds is None else Rounds(setup.rounds, host)
-        self.mode: Gossip | Rounds = self.rounds or Gossip(
-            setup.gossip, self._has_examples, self.view, rng
-        )
+        self.mode: Gossip | Rounds = self.rounds or Gossip(setup.gossip, host, rng)
         """How this node learns, and what it stands on."""
         self._heads = None if self.rounds else Heads(setup.gossip, self.gossip, host)
         self._way: Heads | Rounds = self._heads or self.rounds  # type: ignore[assignment]
@@ -115,7 +113,7 @@ class Node:
             events.Discovered: self._on_discovered,
             events.Forgotten: lambda e, now, out: self.peers.forget(e.peer, now, out),
             events.Restricted: lambda e, now, out: self.peers.restrict(
-                e.allowed, now, out, e.blocked
+                self.peers.overlay.changed(e.allowed, e.blocked), now, out
             ),
             events.ClockRead: self._expulsion.on_clock,
             events.MemberRevoked: self._expulsion.on_revoked,

@@ -3,6 +3,7 @@
 import io
 import json
 import stat
+import time
 import tomllib
 from pathlib import Path
 from unittest import mock
@@ -10,7 +11,10 @@ from unittest import mock
 import pytest
 
 from gossipd.errors import ExitCode
+from gossipd.invitations import Invitations
+from gossipd.membership import at_rest
 from gossipd.storage.lock import Lock
+from gossipd_cli.render import how_to_join
 from support.command import Outcome, gossipd
 from support.operator import OTHER, PEER, served
 
@@ -116,6 +120,35 @@ def test_only_the_founder_s_device_lets_in_and_shuts_out(desk: Desk, tmp_path: P
     gossipd("init", home=tmp_path / "alone")
     outcome = gossipd("members", "issue", desk.id, "--format", "json", home=tmp_path / "alone")
     assert (outcome.code, code_of(outcome)) == (ExitCode.FAILURE, "no-closed-swarm")
+
+
+def test_inviting_with_the_daemon_stopped_says_what_to_do_or_who_can(desk: Desk) -> None:
+    desk.accept(desk.issue())
+    outcome = gossipd("invite", "--format", "json", home=desk.founder)
+    assert (outcome.code, code_of(outcome)) == (ExitCode.NOT_RUNNING, "not-running")
+    assert "gossipd start" in outcome.document["error"]["hint"]
+    outcome = gossipd("invite", "--format", "json", home=desk.member)
+    assert (outcome.code, code_of(outcome)) == (ExitCode.IDENTITY, "not-the-founder")
+
+
+def test_invitations_are_listed_and_withdrawn_with_the_daemon_stopped(desk: Desk) -> None:
+    with at_rest(desk.founder) as books:
+        kept = Invitations(books)
+        made = kept.make((), bytes(32), "rounds", name="", days=1.0, uses=1, wall=time.time())
+    listed = gossipd("invite", "--list", "--format", "json", home=desk.founder).document["data"]
+    assert [(row["id"], row["state"]) for row in listed] == [(made["id"], "open")]
+    assert gossipd("invite", "--withdraw", made["id"], home=desk.founder).out == "withdrawn\n"
+    listed = gossipd("invite", "--list", "--format", "json", home=desk.founder).document["data"]
+    assert listed[0]["state"] == "withdrawn"
+
+
+def test_status_says_who_makes_the_line_for_another_device() -> None:
+    founder = {"join": "", "membership": {"founder": True, "founded_by": PEER}}
+    assert how_to_join(founder) == "`gossipd invite` makes the line for another device"
+    member = {"join": "", "membership": {"founder": False, "founded_by": PEER}}
+    assert how_to_join(member).endswith(f"on the founder's device: {PEER}")
+    assert how_to_join({"join": "gossipd start", "membership": None}) == "gossipd start"
+    assert "announces no address" in how_to_join({"join": "", "membership": None})
 
 
 def test_a_membership_is_of_use_to_its_own_device_alone(desk: Desk, tmp_path: Path) -> None:

@@ -31,6 +31,14 @@ def test_in_vain_it_ends_with_8_and_says_how_far_it_came(
     assert "1 peers, round 12" in error["message"]
 
 
+def test_what_nobody_has_measured_yet_is_not_zero(tmp_path: Path) -> None:
+    with served(tmp_path) as daemon:
+        daemon.operator.accuracy = None
+        assert gossipd("wait", home=tmp_path).out == "1 peers, round 12, accuracy -\n"
+        outcome = gossipd("wait", "--accuracy", "0.1", "--timeout", "0.1", home=tmp_path)
+        assert outcome.code == ExitCode.TIMEOUT
+
+
 def test_a_daemon_that_does_not_run_is_waited_for(tmp_path: Path) -> None:
     begun = time.monotonic()
     outcome = gossipd("wait", "--timeout", "0.3", "--format", "json", home=tmp_path)

@@ -32,6 +32,7 @@ class FakeOperator:
         self._paused = False
         self.used: str | None = None
         self.blocked: list[str] = []
+        self.accuracy: float | None = 0.9375
 
     def status(self) -> dict[str, Any]:
         if self.failure:
@@ -40,7 +41,7 @@ class FakeOperator:
         model = {
             "hash": "ab" * 32,
             "held_out_loss": 0.25,
-            "held_out_accuracy": 0.9375,
+            "held_out_accuracy": self.accuracy,
             "held_out": {"accuracy": 0.9375},
         }
         return {

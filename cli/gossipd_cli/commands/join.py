@@ -2,9 +2,11 @@
 
 import re
 import sys
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -22,6 +24,7 @@ _UNITS = {"m": 1 / 1440, "h": 1 / 24, "d": 1.0}
 """Days in each."""
 
 if TYPE_CHECKING:
+    from gossipd.invitations import Invitations
     from gossipd.joining import Line
 
 app = typer.Typer()
@@ -58,16 +61,23 @@ def invite(
 ) -> None:
     """Print one line with which another device joins. On the founder's device, while it runs.
 
-    Whoever has the line can enter: hand it on like a key.
+    Whoever has the line can enter: hand it on like a key. With the daemon stopped, --list and
+    --withdraw still work.
     """
-    daemon = client(home)
+    daemon, days = client(home), _days(expires)
     if show_list:
-        emit(output_format, daemon.invitations(), render.invitations)
+        rows = _do(home, daemon.invitations, lambda kept, now: kept.rows(now))
+        emit(output_format, rows, render.invitations)
         return
     if withdraw is not None:
-        emit(output_format, daemon.withdraw_invitation(withdraw), lambda row: f"{row['state']}")
+        row = _do(
+            home,
+            lambda: daemon.withdraw_invitation(withdraw),
+            lambda kept, now: kept.withdraw(withdraw, now),
+        )
+        emit(output_format, row, lambda row: f"{row['state']}")
         return
-    made = daemon.invite(name, _days(expires), uses)
+    made = _do(home, lambda: daemon.invite(name, days, uses), _not_now)
     if output_format is Format.text and qr and sys.stdout.isatty():
         say(picture(made["line"]))
     if output_format is Format.text and sys.stdout.isatty():
@@ -134,6 +144,36 @@ def join(
         done["columns"] = _findings(paths, data)
     emit(output_format, done, init.understood)
     say("joined; `gossipd start` begins to learn with the others")
+
+
+def _do(
+    home: Path | None,
+    by_daemon: Callable[[], Any],
+    without: Callable[["Invitations", float], Any],
+) -> Any:
+    """Have the daemon do it; do it here when none runs in the home of a closed swarm's member."""
+    try:
+        return by_daemon()
+    except OperatorError as error:
+        paths = paths_of(home_directory(home))
+        if error.exit_code != ExitCode.NOT_RUNNING or not paths.members.exists():
+            raise
+    from gossipd.invitations import Invitations
+    from gossipd.membership import at_rest
+
+    with at_rest(paths.home) as books:
+        return without(Invitations(books), time.time())
+
+
+def _not_now(kept: "Invitations", now: float) -> NoReturn:
+    """A line leads to a daemon that listens, and only the founder's lets anybody in."""
+    kept.books.founded()  # says who can, where this is not the founder's device
+    raise OperatorError(
+        "not-running",
+        "the line would lead nowhere: the daemon is stopped",
+        "`gossipd start --detach`, then invite; by hand `gossipd members issue` lets a device in",
+        ExitCode.NOT_RUNNING,
+    )
 
 
 def picture(line: str) -> str:

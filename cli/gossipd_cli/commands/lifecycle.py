@@ -22,7 +22,8 @@ from gossipd_cli.processes import Watch, detach
 if TYPE_CHECKING:
     from gossipd.daemon import Ready
 
-START_SECONDS = 30.0
+START_SECONDS = 180.0
+"""As the unit of `gossipd service`: a small board, or a busy machine, loads torch for a minute."""
 STOP_SECONDS = 20.0
 
 app = typer.Typer()
@@ -200,7 +201,8 @@ def _run(
     def announce(ready: "Ready") -> None:
         nonlocal is_ready
         is_ready = True
-        _announce(output_format, ready.peer_id, list(ready.addresses), ready.join)
+        told = {"peer_id": ready.peer_id, "addresses": list(ready.addresses), "join": ready.join}
+        _announce(output_format, {**told, "membership": ready.membership, "pid": os.getpid()})
 
     try:
         code = run(config, paths.home, on_ready=announce, log_file=log_file, reload=reload)
@@ -234,19 +236,17 @@ def _detach(overrides: dict[str, Any], paths: Paths, log_file: Path, output_form
         arguments += ["--set", f"{key}={_text(value)}"]
     status = detach(arguments, Client(paths.socket), paths.logs, START_SECONDS)
     say(f"gossipd {__version__} runs in {paths.home}, pid {status['pid']}")
-    _announce(output_format, status["peer_id"], status["addresses"], status["join"], status["pid"])
+    _announce(output_format, status)
 
 
-def _announce(
-    output_format: Format, peer_id: str, addresses: list[str], join: str, pid: int | None = None
-) -> None:
+def _announce(output_format: Format, status: dict[str, Any]) -> None:
     """Who came up, and the line that another machine types: for people on stderr."""
-    say(f"peer     {peer_id}")
-    for address in addresses:
+    say(f"peer     {status['peer_id']}")
+    for address in status["addresses"]:
         say(f"address  {address}")
-    say(f"join     {join or render.HOW_TO_JOIN}")
+    say(f"join     {render.how_to_join(status)}")
     if output_format is Format.json:
-        data = {"pid": pid or os.getpid(), "peer_id": peer_id, "addresses": addresses, "join": join}
+        data = {key: status[key] for key in ("pid", "peer_id", "addresses", "join")}
         emit(output_format, data, str)
         sys.stdout.flush()
 

@@ -9,6 +9,7 @@ from gossipd.control.client import Client
 from gossipd.errors import ExitCode, OperatorError
 from gossipd_cli.options import FormatOption, HomeOption, client, example
 from gossipd_cli.output import Format, emit
+from gossipd_cli.render import measure
 
 POLL_SECONDS = 0.25
 WAIT_SECONDS = 60.0
@@ -58,12 +59,17 @@ def wait(
     daemon, deadline = client(home), time.monotonic() + timeout
     while True:
         found = _look(daemon)
-        if found is not None and all(found[name] >= value for name, value in wanted.items()):
+        if found is not None and _holds(found, wanted):
             emit(output_format, found, _told)
             return
         if time.monotonic() >= deadline:
             raise _in_vain(timeout, wanted, found)
         time.sleep(min(POLL_SECONDS, max(deadline - time.monotonic(), 0.01)))
+
+
+def _holds(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Whether it is so far; what nobody has measured yet is not."""
+    return all(found[k] is not None and found[k] >= value for k, value in wanted.items())
 
 
 def _look(daemon: Client) -> dict[str, Any] | None:
@@ -78,12 +84,13 @@ def _look(daemon: Client) -> dict[str, Any] | None:
     return {
         "peers": status["network"]["connected"],
         "round": round_["number"] if round_ else 0,
-        "accuracy": status["models"]["serving"]["held_out_accuracy"] or 0.0,
+        "accuracy": status["models"]["serving"]["held_out_accuracy"],
     }
 
 
 def _told(found: dict[str, Any]) -> str:
-    return f"{found['peers']} peers, round {found['round']}, accuracy {found['accuracy']:.4f}"
+    accuracy = measure(found["accuracy"])
+    return f"{found['peers']} peers, round {found['round']}, accuracy {accuracy}"
 
 
 def _in_vain(timeout: float, wanted: dict[str, Any], found: dict[str, Any] | None) -> OperatorError:
