@@ -26,14 +26,14 @@ STYLES: Mapping[str, tuple[str, str, int]] = {
 class Lines:
     """A chart of some curves by name."""
 
-    def __init__(self, names: Sequence[str], unit: str, *, share: bool = False) -> None:
+    def __init__(self, names: Sequence[str], *, share: bool = False) -> None:
         """`share`: values are parts of one, to be shown as percentages."""
         self._names = list(names)
         self._factor = 100.0 if share else 1.0
         self._sent: list[Points] = []
         value_axis: Document = {
             "type": "value",
-            "name": unit,
+            "name": "",
             "nameTextStyle": {"align": "left"},
             "scale": True,
             "splitLine": {"lineStyle": {"color": GRID}},
@@ -57,7 +57,7 @@ class Lines:
             "series": [self._series(name) for name in names],
         }
         self.chart = ui.echart(self._options, renderer="svg").classes("chart")
-        self.chart.props(f'role="img" aria-label="{", ".join(names)} over time, {unit}"')
+        self.chart.props(f'role="img" aria-label="{", ".join(names)} over time"')
 
     @staticmethod
     def _series(name: str) -> Document:
@@ -72,11 +72,12 @@ class Lines:
             "connectNulls": True,
         }
 
-    def show(self, curves: Sequence[Points]) -> None:
+    def show(self, curves: Sequence[Points], unit: str) -> None:
         """A curve for each name."""
         if curves == self._sent:
             return
         self._sent = list(curves)
+        self.chart.options["yAxis"]["name"] = unit
         for series, curve in zip(self.chart.options["series"], curves, strict=True):
             series["data"] = [
                 [round(at * 1000), None if value is None else round(value * self._factor, 4)]

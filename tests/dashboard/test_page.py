@@ -210,7 +210,7 @@ async def test_every_view_fits_on_a_phone_in_the_dark(
             await opened(page, board, view)
             await page.locator(f'.nav [href="/{view}"].here').wait_for()
         await page.locator(".view h2").first.wait_for()
-        assert await page.evaluate("document.documentElement.scrollWidth") <= 360, view
+        await page.wait_for_function("document.documentElement.scrollWidth <= 360")
     ground = await page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert ground == "rgb(15, 20, 25)"
     await context.close()

@@ -16,6 +16,11 @@ from gossipd_dashboard.views.invite import invite
 SPANS = {900: "15 min", 3600: "1 h", 8 * 3600: "8 h"}
 CURVES = ("serving", "head", "base")
 LATEST = 8
+UNITS = {
+    "accuracy": "percent of held-out examples right",
+    "r2": "percent of the held-out variance explained",
+    "loss": "on held-out examples",
+}
 
 
 def overview(page: Page) -> None:
@@ -28,11 +33,9 @@ def overview(page: Page) -> None:
             button("Invite a device", lambda: invite(page))
         span = ui.toggle(SPANS, value=900).classes("span")
         span.props('no-caps dense unelevated aria-label="Time shown"')
-    with ui.element("div").classes("two"):
-        with card("How good the models are"):
-            quality = _Curves("accuracy", "percent of held-out examples", share=True)
-        with card("Loss"):
-            loss = _Curves("loss", "on held-out examples")
+    with ui.element("div").classes("two charts"):
+        # What draws is the largest part of the page: the numbers stand before it is loaded.
+        ui.timer(0.0, lambda: _charts(page, span), once=True)
     with card("What happens", wide=True) as beside:
         with beside:
             ui.link("All events", "/events")
@@ -45,14 +48,7 @@ def overview(page: Page) -> None:
         by_hand = feed.status["training"]["paused"]
         pause.text = "Resume training" if by_hand else "Pause training"
         pause.set_enabled(feed.live)
-        draw(feed)
         latest.show(feed.events.newest(LATEST, frozenset(), ""))
-
-    def draw(feed: Feed) -> None:
-        since = time.time() - float(span.value)
-        metric = "accuracy" if feed.curves.has("accuracy") or not feed.curves.has("r2") else "r2"
-        quality.show(feed, metric, since)
-        loss.show(feed, "loss", since)
 
     async def turn() -> None:
         assert page.feed.status is not None
@@ -62,15 +58,31 @@ def overview(page: Page) -> None:
             await page.do(lambda client: client.pause(), "Training is paused")
 
     pause.on_click(turn)
-    span.on_value_change(lambda: draw(page.feed))
     page.every(show)
+
+
+def _charts(page: Page, span: ui.toggle) -> None:
+    with card("How good the models are"):
+        quality = _Curves(share=True)
+    with card("Loss"):
+        loss = _Curves()
+
+    def draw(feed: Feed) -> None:
+        since = time.time() - float(span.value)
+        # A regression has no right answers to count.
+        regression = feed.curves.has("r2") and not feed.curves.has("accuracy")
+        quality.show(feed, "r2" if regression else "accuracy", since)
+        loss.show(feed, "loss", since)
+
+    span.on_value_change(lambda: draw(page.feed))
+    page.every(draw)
 
 
 class _Curves:
     """A measure of all three models, or why there is none yet."""
 
-    def __init__(self, metric: str, unit: str, *, share: bool = False) -> None:
-        self._lines = Lines(CURVES, unit, share=share)
+    def __init__(self, *, share: bool = False) -> None:
+        self._lines = Lines(CURVES, share=share)
         self._empty = Empty()
 
     def show(self, feed: Feed, metric: str, since: float) -> None:
@@ -78,7 +90,8 @@ class _Curves:
         self._lines.chart.visible = measured
         if measured:
             self._empty.hide()
-            self._lines.show([feed.curves.curve(f"{role} {metric}", since) for role in CURVES])
+            curves = [feed.curves.curve(f"{role} {metric}", since) for role in CURVES]
+            self._lines.show(curves, UNITS[metric])
         else:
             self._empty.show(
                 "Nothing is measured yet",
