@@ -15,7 +15,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SOURCES := gossipd cli scenarios tests tools $(wildcard benchmarks)
+SOURCES := gossipd cli dashboard scenarios tests tools $(wildcard benchmarks)
 
 # See docs/dependencies.md: where torch's CPU build is found, and whether CUDA is welcome instead.
 export TORCH_INDEX TORCH_CUDA

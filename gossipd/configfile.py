@@ -1,5 +1,6 @@
 """Changing one setting in config.toml, with all that its owner wrote around it."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from gossipd.config import Paths, check_text, convert
@@ -35,6 +36,20 @@ def change(paths: Paths, key: str, text: str | None) -> None:
         replace(paths.config, after.encode())
     except OSError as error:
         raise _unusable(paths.config, "written", error) from None
+
+
+def block(paths: Paths, blocked: Collection[str], peer: str, wanted: bool) -> None:
+    """Have a peer in `network.block`, or not; `blocked`: who is. OperatorError "not-blocked", and
+    as `change`."""
+    left = [one for one in blocked if one != peer] + [peer] * wanted
+    if not wanted and peer not in blocked:
+        raise OperatorError(
+            "not-blocked",
+            f"{peer} is not blocked here",
+            "`gossipd config get network.block` shows who is",
+            ExitCode.USAGE,
+        )
+    change(paths, "network.block", ",".join(left) if left else None)
 
 
 def _text_of(path: Path) -> str:

@@ -13,6 +13,7 @@ from gossipd.census import census
 from gossipd.choices import Choices
 from gossipd.collection import Collection
 from gossipd.config import Config, Paths
+from gossipd.configfile import block
 from gossipd.data_files import DataFiles
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.health import Health
@@ -254,16 +255,20 @@ class Operations:
         for peer in node.peers:
             connection = live.get(peer.id)
             record = node.view.record_of(peer.id)
+            author = node.view.author_of(peer.id)
             waiting = peer.state.value in ("known", "backing-off") and bool(peer.addresses)
             rows.append(
                 {
                     "peer_id": peer.id,
+                    "author": author.hex() if author else None,
                     "state": peer.state.value,
                     "address": connection.remote_address
                     if connection
                     else next(iter(peer.addresses), None),
                     "outbound": connection.outbound if connection else None,
                     "round_trip": connection.round_trip if connection else None,
+                    "bytes_in": connection.bytes_in if connection else None,
+                    "bytes_out": connection.bytes_out if connection else None,
                     "steps": node.view.steps_of_peer(peer.id),
                     "examples": record.record.examples if record else None,
                     "next_dial_in": max(peer.next_dial - now, 0.0) if waiting else None,
@@ -271,6 +276,7 @@ class Operations:
                     "clock": peer.clock,
                     "last_error": peer.last_error,
                     "refused": dict(peer.refused),
+                    "violations": peer.violations,
                 }
             )
         return rows
@@ -318,6 +324,22 @@ class Operations:
             check_peer_id(peer)
         self._parts.engine.feed(events.Restricted(tuple(allow)))
         return {"allow": sorted(self._parts.node.peers.overlay.allowed)}
+
+    def block_peer(self, peer: str) -> Document:
+        check_peer_id(peer)
+        if peer == self._identity.peer_id:
+            raise OperatorError(
+                "own-address", "that is this daemon itself", "give another's", ExitCode.USAGE
+            )
+        return self._block(peer, True)
+
+    def unblock_peer(self, peer: str) -> Document:
+        return self._block(peer, False)
+
+    def _block(self, peer: str, wanted: bool) -> Document:
+        block(self._paths, self._reloader.config.network.block, peer, wanted)
+        self._reloader.reload()
+        return {"peer_id": peer, "block": list(self._reloader.config.network.block)}
 
     def members(self) -> list[Document]:
         return self._books.rows(self._clock.wall())

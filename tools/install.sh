@@ -34,4 +34,4 @@ if [ "${TORCH_CUDA:-no}" != yes ]; then
 fi
 
 $pip install --quiet "$@"
-$pip install --quiet --constraint constraints.txt --editable '.[lab,dev,images,tables]'
+$pip install --quiet --constraint constraints.txt --editable '.[lab,dashboard,dev,images,tables]'

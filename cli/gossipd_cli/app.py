@@ -8,6 +8,7 @@ from gossipd_cli.commands import (
     bundle,
     completion,
     configuration,
+    dashboard,
     demo,
     doctor,
     init,
@@ -71,6 +72,7 @@ app.add_typer(train.app, name="train")
 app.add_typer(stream.app)
 app.add_typer(metrics.app, name="metrics")
 app.add_typer(wait.app)
+app.add_typer(dashboard.app)
 app.add_typer(configuration.app, name="config")
 app.add_typer(service.app, name="service")
 app.add_typer(completion.app)

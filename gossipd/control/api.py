@@ -83,6 +83,8 @@ class Api:
             ("GET", "/v1/peers", self.peers),
             ("POST", "/v1/peers", self.add_peer),
             ("DELETE", "/v1/peers/{peer}", self.remove_peer),
+            ("POST", "/v1/peers/{peer}/block", self.block_peer),
+            ("DELETE", "/v1/peers/{peer}/block", self.unblock_peer),
             ("PUT", "/v1/overlay", self.restrict),
             ("GET", "/v1/members", self.members),
             ("POST", "/v1/members", self.issue),
@@ -149,6 +151,12 @@ class Api:
 
     async def remove_peer(self, request: Request) -> Any:
         return await self._operator.remove_peer(request.path_params["peer"])
+
+    async def block_peer(self, request: Request) -> Any:
+        return self._operator.block_peer(request.path_params["peer"])
+
+    async def unblock_peer(self, request: Request) -> Any:
+        return self._operator.unblock_peer(request.path_params["peer"])
 
     async def restrict(self, request: Request) -> Any:
         asked = await _body(request, Overlay)

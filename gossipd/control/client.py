@@ -55,6 +55,13 @@ class Client:
     def remove_peer(self, peer: str) -> Document:
         return self._document("DELETE", f"/v1/peers/{quote(peer, safe='')}")
 
+    def block_peer(self, peer: str) -> Document:
+        """Have it never dial nor answer a peer: as `gossipd peers block`."""
+        return self._document("POST", f"/v1/peers/{quote(peer, safe='')}/block")
+
+    def unblock_peer(self, peer: str) -> Document:
+        return self._document("DELETE", f"/v1/peers/{quote(peer, safe='')}/block")
+
     def restrict(self, allow: Sequence[str]) -> Document:
         """Have it talk to these peer ids only, until its next start; none: to everybody."""
         return self._document("PUT", "/v1/overlay", body={"allow": list(allow)})

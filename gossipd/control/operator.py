@@ -21,8 +21,7 @@ class Operator(Protocol):
         {peer_id, version, pid, uptime, home, mode, author, swarm, membership, task,
         addresses: [text], join,
         network: {healthy, detail, restarts, connected, inbound, known, allow: [peer id],
-        block: [peer id], bytes_in,
-        bytes_out},
+        block: [peer id], bytes_in, bytes_out},
         training: {paused, why_not, steps, cycles, loss, examples, class_counts},
         guest: {train_when, plugged, battery, bytes_today, resting},
         using: {hash, chosen},
@@ -57,10 +56,12 @@ class Operator(Protocol):
     def peers(self) -> list[Document]:
         """Every peer that is known.
 
-        [{peer_id, state, address, outbound, round_trip, steps, examples, next_dial_in, failures,
-        clock, last_error, refused: {reason: count}}]; state: connected | dialing | backing-off |
-        known; `round_trip` and `next_dial_in` in seconds, or None; `clock`: by how many seconds its
-        calendar is ahead of ours, or None.
+        [{peer_id, author, state, address, outbound, round_trip, bytes_in, bytes_out, steps,
+        examples, next_dial_in, failures, clock, last_error, refused: {reason: count},
+        violations}]; state: connected | dialing | backing-off | known; bytes: over its present
+        connection; `author`: its key in lineages, or None; `round_trip` and
+        `next_dial_in` in seconds, or None; `clock`: by how many seconds its calendar is ahead of
+        ours, or None; `violations`: refusals that no honest peer earns, since it was held off last.
         """
         ...
 
@@ -87,6 +88,15 @@ class Operator(Protocol):
 
         Connections with others are closed, and who is newly allowed is dialled. Answers {allow}.
         """
+        ...
+
+    def block_peer(self, peer: str) -> Document:
+        """Never dial nor answer a peer id, from now on: it is added to network.block, and settings
+        are read again. Answers {peer_id, block: [peer id]}."""
+        ...
+
+    def unblock_peer(self, peer: str) -> Document:
+        """Dial and answer it again. Answers as `block_peer`."""
         ...
 
     def members(self) -> list[Document]:

@@ -26,10 +26,11 @@ from gossipd.protocol.events import (
     Remember,
     RememberAll,
     Report,
+    Restricted,
     SetTimer,
 )
 from gossipd.protocol.overlay import NOT_ALLOWED, Overlay
-from gossipd.protocol.roster import CONNECTED, WAITING, Peer, Roster, State
+from gossipd.protocol.roster import CONNECTED, WAITING, Peer, Roster, State, merged_addresses
 from gossipd.protocol.slots import Slots
 from gossipd.wire import limits
 from gossipd.wire.messages import SignedRecord
@@ -149,7 +150,7 @@ class Peers:
             if not addresses or self.overlay.allowed:
                 roster.add(peer_id)  # who cannot be drawn by chance
                 return self._note_met(roster.table[peer_id], addresses, now, record)
-        merged = _merged(addresses, known or ())
+        merged = merged_addresses(addresses, known or ())
         if merged == known and record is None:
             return None
         roster.strangers[peer_id] = merged
@@ -158,7 +159,7 @@ class Peers:
     def _note_met(
         self, peer: Peer, addresses: tuple[str, ...], now: float, record: bytes | None
     ) -> Remember | None:
-        merged = _merged(addresses, peer.addresses)
+        merged = merged_addresses(addresses, peer.addresses)
         if merged == peer.addresses and record is None:
             return None
         fresh = set(merged) - set(peer.addresses) and peer.violations < limits.VIOLATIONS
@@ -309,9 +310,9 @@ class Peers:
         self._schedule(now, out)
         return peer
 
-    def restrict(self, to: Overlay, now: float, out: list[Output]) -> None:
+    def restrict(self, to: Restricted, now: float, out: list[Output]) -> None:
         """From now on talk to these only: let go of the others, and dial who is new among them."""
-        before, self.overlay = self.overlay, to
+        before, self.overlay = self.overlay, self.overlay.changed(to.allowed, to.blocked)
         for peer_id in self.overlay.allowed:
             self._roster.peer(peer_id)  # a choice of strangers is no matter of chance
         for peer in self.table.values():
@@ -487,10 +488,3 @@ class Peers:
         if self._askable is None:
             self._askable = tuple(sorted(p.id for p in self._roster.of(State.ADMITTED) if p.met))
         return list(self._askable)
-
-
-def _merged(newer: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
-    """The addresses of a peer, the newer ones first."""
-    if newer == known or (len(newer) == 1 and not known):
-        return newer  # that very tuple: a record holds it anyway, for all that know it
-    return tuple(dict.fromkeys((*newer, *known)))[: limits.ADDRESSES_PER_RECORD]

@@ -196,3 +196,10 @@ class Roster:
 def _each(addresses: tuple[str, ...]) -> tuple[str, ...]:
     """Each once; that very tuple where there is one, since a record holds it anyway."""
     return addresses if len(addresses) == 1 else tuple(dict.fromkeys(addresses))
+
+
+def merged_addresses(newer: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    """The addresses of a peer, the newer ones first."""
+    if newer == known or (len(newer) == 1 and not known):
+        return newer  # that very tuple: a record holds it anyway, for all that know it
+    return tuple(dict.fromkeys((*newer, *known)))[: limits.ADDRESSES_PER_RECORD]

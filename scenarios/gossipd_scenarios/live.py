@@ -33,8 +33,8 @@ class Screen(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
-    def phase(self, name: str, seconds: float) -> None:
-        """A run of so many seconds begins."""
+    def phase(self, name: str, seconds: float, homes: str = "") -> None:
+        """A run of so many seconds begins; `homes`: the folder of real daemons' homes."""
         ...
 
     def looked(self, history: History, now: float) -> None:
@@ -63,7 +63,7 @@ class Blank:
     ) -> None:
         pass
 
-    def phase(self, name: str, seconds: float) -> None:
+    def phase(self, name: str, seconds: float, homes: str = "") -> None:
         pass
 
     def looked(self, history: History, now: float) -> None:
@@ -77,7 +77,7 @@ class Lines(Blank):
         self._said = 0
         self._next = 0.0
 
-    def phase(self, name: str, seconds: float) -> None:
+    def phase(self, name: str, seconds: float, homes: str = "") -> None:
         self._said, self._next = 0, 0.0
         sys.stderr.write(f"{name}, {seconds:g} s\n")
         sys.stderr.flush()
@@ -118,7 +118,7 @@ class Table(Blank):
     ) -> None:
         self._live.stop()
 
-    def phase(self, name: str, seconds: float) -> None:
+    def phase(self, name: str, seconds: float, homes: str = "") -> None:
         self._phase, self._seconds = name, seconds
         self._live.update(name, refresh=True)
 

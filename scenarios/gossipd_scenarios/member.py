@@ -114,6 +114,13 @@ class Member:
         """Have it talk to these peer ids only, until it is started again."""
         return await self._ask(self._client.restrict, allow)
 
+    async def block(self, peer: str) -> Document:
+        """Have it never talk to a peer, until it is unblocked or its settings are written anew."""
+        return await self._ask(self._client.block_peer, peer)
+
+    async def unblock(self, peer: str) -> Document:
+        return await self._ask(self._client.unblock_peer, peer)
+
     async def models(self) -> list[Document]:
         return await self._ask(self._client.models)
 

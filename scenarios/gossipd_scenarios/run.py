@@ -22,6 +22,7 @@ from gossipd_scenarios.plan import Plan, plan
 from gossipd_scenarios.report import compare as comparison
 from gossipd_scenarios.report import figures, page, record
 from gossipd_scenarios.schema import Join, Leave, Operation
+from gossipd_scenarios.telling import Telling
 
 Document = dict[str, Any]
 
@@ -48,6 +49,8 @@ class Options:
     netns: bool = False
     """Real daemons in network namespaces of their own."""
     quiet: bool = False
+    told: Path | None = None
+    """A folder in which the run is told while it goes on (telling.py)."""
 
 
 def ls() -> Document:
@@ -95,9 +98,13 @@ def run(options: Document) -> Document:
         raise ScenarioError('training = "stub" is for the simulator', "add --backend sim")
     if chosen.backend == "sim" and chosen.netns:
         raise ScenarioError("--netns is for real daemons", "add --backend real", "usage")
+    if chosen.backend == "sim" and chosen.told is not None:
+        raise ScenarioError("--watch is for real daemons", "add --backend real", "usage")
     folder = _folder(chosen, planned)
     calm = None
-    with screen_for(chosen.quiet) as screen:
+    screen = screen_for(chosen.quiet)
+    telling = None if chosen.told is None else Telling(screen, chosen.told, planned)
+    with telling or screen as screen:
         if not needs_calm(planned.scenario):
             history, homes = _once(planned, chosen, screen)
         elif chosen.backend == "sim":
@@ -109,6 +116,8 @@ def run(options: Document) -> Document:
             calm = _undisturbed(planned, chosen, screen)
             history, homes = _once(planned, chosen, screen)
     verdicts = judge(planned.scenario, history, calm)
+    if telling is not None:
+        telling.judged(verdicts)
     took = time.monotonic() - began
     result = record.result_of(planned, history, verdicts, calm=calm, wall_seconds=took)
     folder.mkdir(parents=True, exist_ok=True)
@@ -161,8 +170,9 @@ def _once(
     """One run: its history, and where the daemons' homes are. `timeline`: the undisturbed one's."""
     scenario = planned.scenario
     phase = options.name if timeline is None else "undisturbed"
-    screen.phase(f"{phase} ({options.backend})", scenario.seconds + scenario.settle)
     backend, homes = _backend(options, planned)
+    length = scenario.seconds + scenario.settle
+    screen.phase(f"{phase} ({options.backend})", length, homes or "")
     engine = Engine(planned, backend, screen, timeline=timeline)
     return backend.drive(engine.run()), homes
 

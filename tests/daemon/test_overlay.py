@@ -94,3 +94,28 @@ async def test_a_remembered_port_that_is_taken_is_given_up(fleet: Fleet) -> None
         assert ann.port not in (0, port)
     with pytest.raises(FleetError, match="port-in-use"):
         await fleet.start(next(_names), {"network.port": ann.port})
+
+
+async def test_a_blocked_peer_is_let_go_of_refused_unread_and_comes_again(
+    fleet: Fleet, daemon: Member
+) -> None:
+    friend = await fleet.start(next(_names), {"network.peers": daemon.addresses})
+    await daemon.until(lambda now: now["network"]["connected"] == 1, SECONDS, "a friend")
+    async with await outsider(daemon, "nuisance") as stranger:
+        hello = await stranger.meet(daemon.peer_id, daemon.addresses)
+        assert isinstance(hello, Hello)
+        await daemon.block(stranger.id)
+        answer = await stranger.meet(daemon.peer_id, daemon.addresses)
+        assert isinstance(answer, Refused)
+        assert answer.code == "not-allowed"
+        status = await daemon.status()
+        assert status["network"]["block"] == [stranger.id]
+        assert status["network"]["connected"] == 1, "the friend stays"
+
+        await daemon.restrict([stranger.id, friend.peer_id])
+        answer = await stranger.meet(daemon.peer_id, daemon.addresses)
+        assert isinstance(answer, Refused), "blocked, even if allowed"
+        await daemon.restrict([])
+
+        await daemon.unblock(stranger.id)
+        assert isinstance(await stranger.meet(daemon.peer_id, daemon.addresses), Hello)

@@ -13,6 +13,7 @@ HEAVY = {
     "libp2p",
     "matplotlib",
     "networkx",
+    "nicegui",
     "numpy",
     "prometheus_client",
     "psutil",

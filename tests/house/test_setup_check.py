@@ -168,7 +168,7 @@ class Environment:
 
 CUDA_PLAN = '{"install": [{"metadata": {"name": "nvidia-cublas"}}]}'
 CPU_PLAN = '{"install": [{"metadata": {"name": "torch"}}]}'
-REST = "--constraint constraints.txt --editable .[lab,dev,images,tables]"
+REST = "--constraint constraints.txt --editable .[lab,dashboard,dev,images,tables]"
 
 
 def test_torch_goes_first_and_then_the_rest(tmp_path: Path) -> None:

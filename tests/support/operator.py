@@ -32,6 +32,7 @@ class FakeOperator:
         self._paused = False
         self.used: str | None = None
         self.accuracy: float | None = 0.9375
+        self.blocked: list[str] = []
 
     def status(self) -> dict[str, Any]:
         if self.failure:
@@ -50,6 +51,7 @@ class FakeOperator:
             "uptime": 3725.5,
             "home": self._home,
             "mode": "rounds",
+            "author": "0011223344556677",
             "swarm": "cd" * 32,
             "task": "digits",
             "addresses": [address],
@@ -60,6 +62,8 @@ class FakeOperator:
                 "restarts": 0,
                 "connected": 1,
                 "known": 2,
+                "allow": [],
+                "block": self.blocked,
                 "bytes_in": 1_234_567,
                 "bytes_out": 89,
             },
@@ -159,10 +163,13 @@ class FakeOperator:
         return [
             {
                 "peer_id": OTHER,
+                "author": "8899aabbccddeeff",
                 "state": "connected",
                 "address": f"/ip4/192.0.2.8/tcp/4001/p2p/{OTHER}",
                 "outbound": True,
                 "round_trip": 0.0123,
+                "bytes_in": 1_200_000,
+                "bytes_out": 34_000,
                 "steps": 7,
                 "examples": 100,
                 "next_dial_in": None,
@@ -170,8 +177,19 @@ class FakeOperator:
                 "clock": 0.4,
                 "last_error": "",
                 "refused": {"bad-signature": 2},
+                "violations": 2,
             }
         ]
+
+    def block_peer(self, peer: str) -> dict[str, Any]:
+        self.asked.append(("block_peer", peer))
+        self.blocked = [peer]
+        return {"peer_id": peer, "block": self.blocked}
+
+    def unblock_peer(self, peer: str) -> dict[str, Any]:
+        self.asked.append(("unblock_peer", peer))
+        self.blocked = []
+        return {"peer_id": peer, "block": self.blocked}
 
     def restrict(self, allow: Sequence[str]) -> dict[str, Any]:
         self.asked.append(("restrict", *allow))

@@ -27,6 +27,8 @@ NOT_TYPED = {
     "gossipd start": "as `start --detach`, and it stays in the foreground",
     "gossipd events -f": "goes on until somebody ends it; without -f it is typed",
     "gossipd service": "changes what systemd does on this machine; tests/cli/test_service.py",
+    "gossipd dashboard": "serves a page until somebody ends it; tests/dashboard",
+    "gossipd scenario run split": "serves one beside a run; tests/dashboard",
     "gossipd scenario run first-light": "minutes; tests/scenarios runs one",
     "gossipd scenario run blackout": "minutes; tests/scenarios runs one",
     "gossipd scenario run quake": "minutes; tests/scenarios runs one",

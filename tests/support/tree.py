@@ -7,6 +7,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     ROOT / "gossipd",
     ROOT / "cli" / "gossipd_cli",
+    ROOT / "dashboard" / "gossipd_dashboard",
     ROOT / "scenarios" / "gossipd_scenarios",
 )
 

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from gossipd.config import home_directory, load, paths_of
-from gossipd.errors import ExitCode, OperatorError
 from gossipd_cli import render
 from gossipd_cli.commands.configuration import reload_daemon
 from gossipd_cli.options import FormatOption, HomeOption, client, example, group
@@ -67,17 +66,8 @@ def unblock_peer(
 
 def _blocked(home: Path | None, peer: str, wanted: bool) -> dict[str, object]:
     """Write it down, and tell a running daemon."""
-    from gossipd.configfile import change
+    from gossipd.configfile import block
 
     paths = paths_of(home_directory(home))
-    there = load(paths.home).network.block
-    if not wanted and peer not in there:
-        raise OperatorError(
-            "not-blocked",
-            f"{peer} is not blocked here",
-            "`gossipd config get network.block` shows who is",
-            ExitCode.USAGE,
-        )
-    left = [one for one in there if one != peer] + [peer] * wanted
-    change(paths, "network.block", ",".join(left) if left else None)
+    block(paths, load(paths.home).network.block, peer, wanted)
     return {"peer_id": peer, "blocked": wanted, "daemon": reload_daemon(home)}

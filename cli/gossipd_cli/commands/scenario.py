@@ -1,5 +1,6 @@
 """`gossipd scenario`: disasters by script, on real daemons or in the simulator."""
 
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gossipd.errors import ExitCode, OperatorError
+from gossipd_cli.commands.dashboard import watched
 from gossipd_cli.options import FormatOption, example, group
 from gossipd_cli.output import Format, emit, style, table
 
@@ -78,26 +80,31 @@ def run(
         bool,
         typer.Option("--netns", help="Each daemon in a network namespace; needs the right to."),
     ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it in a browser while it runs.")
+    ] = False,
     output_format: FormatOption = Format.text,
 ) -> None:
     """Run a scenario and check what must hold. Exits with 0 only if all of it does."""
     from gossipd_scenarios import run as scenarios
 
-    result = scenarios.run(
-        {
-            "name": name,
-            "backend": backend.value,
-            "nodes": nodes,
-            "seed": seed,
-            "values": dict(map(_pair, settings or [])),
-            "data": data,
-            "output": output,
-            "keep": keep,
-            "netns": netns,
-            "quiet": output_format is Format.json,
-        }
-    )
-    emit(output_format, result, _told)
+    with watched() if watch else nullcontext() as told:
+        result = scenarios.run(
+            {
+                "told": told,
+                "name": name,
+                "backend": backend.value,
+                "nodes": nodes,
+                "seed": seed,
+                "values": dict(map(_pair, settings or [])),
+                "data": data,
+                "output": output,
+                "keep": keep,
+                "netns": netns,
+                "quiet": output_format is Format.json,
+            }
+        )
+        emit(output_format, result, _told)
     if not result["holds"]:
         raise typer.Exit(ExitCode.FAILURE)
 

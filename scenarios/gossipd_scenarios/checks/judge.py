@@ -1,6 +1,6 @@
 """All checks of a scenario against one history."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from gossipd_scenarios import schema
 from gossipd_scenarios.checks import conduct, models
@@ -18,6 +18,15 @@ def judge(scenario: Scenario, history: History, calm: History | None = None) -> 
     """The scenario's own checks, then those that hold for every run."""
     checks: Sequence[schema.Check] = (*scenario.checks, *STANDING)
     return [_judged(check, history, calm) for check in checks]
+
+
+def so_far(scenario: Scenario, history: History) -> Iterator[tuple[schema.Check, Verdict | None]]:
+    """As `judge`, of a run that goes on: None for a check whose moment has not come."""
+    for check in (*scenario.checks, *STANDING):
+        try:
+            yield check, _judged(check, history, None)
+        except KeyError:  # a mark that has not been set
+            yield check, None
 
 
 def _judged(check: schema.Check, history: History, calm: History | None) -> Verdict:
