@@ -46,10 +46,11 @@ HISTORY = 28_800
 """Events, and points of each curve: eight hours at one per second."""
 BROWSER_ERROR = ("no-browser", "no Chromium to open the page with", "apt-get install chromium")
 
-APPEARED = """text => new Promise(found => {
+TURNED = """paused => new Promise(found => {
   const chip = document.querySelector('.chip');
-  const look = () => chip.textContent.includes(text) && found(Date.now() / 1000);
+  const look = () => chip.textContent.includes('paused') === paused && found(Date.now() / 1000);
   new MutationObserver(look).observe(chip, {subtree: true, childList: true, characterData: true});
+  look();
 })"""
 """When the state at the page's head has come to be this one, in Unix seconds."""
 
@@ -193,13 +194,11 @@ async def _person(
         page = await _open(browser, link)
         for number in range(QUICK_UPDATES if quick else UPDATES):
             paused = number % 2 == 0
-            seen = asyncio.create_task(
-                page.evaluate(APPEARED, "paused" if paused else "● learning")
-            )
+            seen = asyncio.create_task(page.evaluate(TURNED, paused))
             await asyncio.sleep(0.7)  # and not always at the same place of the page's ticks
             asked = time.time()
             await asyncio.to_thread(_turn, member, paused)
-            updates.append(await seen - asked)
+            updates.append(await asyncio.wait_for(seen, WAIT_MILLISECONDS / 1000) - asked)
         await page.context.close()
     return paints, updates
 
@@ -217,10 +216,8 @@ def _turn(member: Member, paused: bool) -> None:
 
 async def _history(browser: "Browser", member: Member, *, quick: bool) -> tuple[float, float]:
     """MB of a dashboard that has seen eight hours, with a page open; seconds of a search there."""
-    with _dashboard(member.home / "api.sock", history=HISTORY // (20 if quick else 1)) as (
-        link,
-        pid,
-    ):
+    history = HISTORY // (20 if quick else 1)
+    with _dashboard(member.home / "api.sock", history=history) as (link, pid):
         page = await _open(browser, link)
         await page.get_by_role("button", name="8 h").click()
         await asyncio.sleep(1 if quick else 5)
@@ -228,8 +225,8 @@ async def _history(browser: "Browser", member: Member, *, quick: bool) -> tuple[
         text = page.get_by_placeholder("Words in an event")
         await text.wait_for()
         began = time.monotonic()
-        await text.fill("0000000f ")  # of the oldest: all are looked at
-        await page.get_by_text("round 15 ").first.wait_for()
+        await text.fill(f"{history // 2:064x}")  # the only one of them all
+        await page.get_by_text(f"round {history // 2} ").first.wait_for()
         searched = time.monotonic() - began
         memory = psutil.Process(pid).memory_info().rss / 1e6
         await page.context.close()

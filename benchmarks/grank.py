@@ -8,7 +8,9 @@ globally first; under attack, of the tags that it is aimed at, and the item that
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import islice
+from statistics import median
 
 from matplotlib.figure import Figure
 
@@ -17,7 +19,6 @@ from benchmarks.harness import COLOURS, PROCESSES, Document, Options, Report, in
 from gossipd.protocol.ranking.rules import OURS, PAPER, Rules
 from gossipd_cli.output import table
 
-SEED = 1
 LOOKS = 20
 SMALL = Swarm(items=40, tags=6, nodes=10, ticks=200)
 HALF_LIFE = 2000.0
@@ -44,7 +45,7 @@ PLAN: Sequence[tuple[Attack, Gossip, Sequence[str]]] = (
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One run."""
+    """One case, the median of its seeds."""
 
     attack: Attack
     gossip: Gossip
@@ -64,17 +65,28 @@ def measure(options: Options) -> Report:
     swarm = SMALL if options.quick else Swarm()
     cases = [(attack, gossip, name) for attack, gossip, names in PLAN for name in names]
     jobs = [
-        Job(swarm, RULES[name], attack, gossip, SEED, swarm.ticks // LOOKS)
+        Job(swarm, RULES[name], attack, gossip, seed, swarm.ticks // LOOKS)
         for attack, gossip, name in cases
+        for seed in options.seeds
     ]
-    courses = in_processes(run, jobs, 1 if options.quick else PROCESSES)
-    outcomes = [Outcome(*case, course) for case, course in zip(cases, courses, strict=True)]
+    courses = iter(in_processes(run, jobs, 1 if options.quick else PROCESSES))
+    outcomes = [
+        Outcome(*case, _typical(list(islice(courses, len(options.seeds))))) for case in cases
+    ]
     return Report(
         dataset="",
         text=_text(outcomes),
-        data={"rows": [_row(one) for one in outcomes]},
+        data={"seeds": list(options.seeds), "rows": [_row(one) for one in outcomes]},
         measured=_measured(outcomes),
         figures={attack: _figure(outcomes, attack) for attack in ("none", *_attacks(outcomes))},
+    )
+
+
+def _typical(courses: Sequence[Course]) -> Course:
+    """The median of the seeds, look by look."""
+    each = {key.name: [getattr(course, key.name) for course in courses] for key in fields(Course)}
+    return Course(
+        **{name: [median(look) for look in zip(*of, strict=True)] for name, of in each.items()}
     )
 
 

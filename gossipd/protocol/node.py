@@ -112,7 +112,9 @@ class Node:
             events.TimerFired: self._on_timer,
             events.Discovered: self._on_discovered,
             events.Forgotten: lambda e, now, out: self.peers.forget(e.peer, now, out),
-            events.Restricted: self.peers.restrict,
+            events.Restricted: lambda e, now, out: self.peers.restrict(
+                self.peers.overlay.changed(e.allowed, e.blocked), now, out
+            ),
             events.ClockRead: self._expulsion.on_clock,
             events.MemberRevoked: self._expulsion.on_revoked,
             events.MembershipRenewed: lambda e, now, out: self.members.renew(e.membership),

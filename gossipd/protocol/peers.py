@@ -26,7 +26,6 @@ from gossipd.protocol.events import (
     Remember,
     RememberAll,
     Report,
-    Restricted,
     SetTimer,
 )
 from gossipd.protocol.overlay import NOT_ALLOWED, Overlay
@@ -310,9 +309,9 @@ class Peers:
         self._schedule(now, out)
         return peer
 
-    def restrict(self, to: Restricted, now: float, out: list[Output]) -> None:
+    def restrict(self, to: Overlay, now: float, out: list[Output]) -> None:
         """From now on talk to these only: let go of the others, and dial who is new among them."""
-        before, self.overlay = self.overlay, self.overlay.changed(to.allowed, to.blocked)
+        before, self.overlay = self.overlay, to
         for peer_id in self.overlay.allowed:
             self._roster.peer(peer_id)  # a choice of strangers is no matter of chance
         for peer in self.table.values():

@@ -3,9 +3,9 @@
     on AGGREGATED(k, model): train on exactly that model, draw the aggregators of k + 1, send them
     TRAINED(k + 1), and see to it that one of them hands out the next round
 
-    IDLE --task--> PREPARING --model here, adopted--> TRAINING --> SEEKING --> WAITING --> IDLE
-                       |                                 |            ^          |
-                       +------- cannot: declines --------+            +-- aggregator lost
+    IDLE --task--> PREPARING --model is here--> TRAINING --> SEEKING --> WAITING --> IDLE
+                       |                           |            ^          |
+                       +---- cannot: declines -----+            +-- aggregator lost
 
 Departures from the paper: the aggregators of k + 1 are the first `a` answering members of the
 sample of k in ORDER(k + 1), for they hold the model; and a trainer whose aggregator dies sends its
@@ -198,11 +198,10 @@ class Trainer:
         self._bases.take(task.model, None, partial(self._train, task), now, out)
 
     def _train(self, task: Task, adopted: bool, now: float, out: list[Output]) -> None:
+        """Also from a model that this node's gate keeps it from standing on: what is missing there
+        is what it can teach. Those who decline leave a round to those whom it suits; what fewer
+        than half have trained proves nothing and moves ever further away from the rest."""
         if self.task is not task:
-            return
-        if not adopted:
-            # Its own gate says that this model is no good: nobody shall build on it from here.
-            self._decline("gate", now, out)
             return
         self.phase = Phase.TRAINING
 

@@ -50,6 +50,8 @@ class _Message(Struct):
     claims: Raw = _NOTHING
     only: Raw = _NOTHING
     activity: Raw = _NOTHING
+    names: Raw = _NOTHING
+    sum: Raw = _NOTHING
     lineage: Raw = _NOTHING
     against: Raw = _NOTHING
     held: Raw = _NOTHING
@@ -72,14 +74,14 @@ _manifests = msgspec.msgpack.Decoder(_Manifest)
 
 
 def kind_of(payload: bytes) -> tuple[str, int]:
-    """A message's `t` field and how many of its bytes are about the swarm: records, claims,
-    activity, lineages. ("?", 0) for what is none of ours."""
+    """A message's `t` field and how many of its bytes are about the swarm: records and what stands
+    for them, claims, activity, lineages. ("?", 0) for what is none of ours."""
     try:
         said = _messages.decode(payload)
         lineages = sum(_lineage_bytes(manifest) for manifest in said.manifests)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return "?", 0
-    view = (said.records, said.claims, said.only, said.activity)
+    view = (said.records, said.claims, said.only, said.activity, said.names, said.sum)
     parts = (*view, said.lineage, said.against, said.held)
     return said.t, lineages + sum(len(memoryview(part)) for part in parts)
 

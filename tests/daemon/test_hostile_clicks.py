@@ -163,6 +163,9 @@ async def test_two_sheets_of_one_number_void_all_that_their_author_says(
         peer.outsider.shows(peer.outsider.sheet(1, item_of_peer(peer.outsider.id)))
         await peer.counted("click-fork")
         await peer.holds(0)
+        peer.outsider.shows(peer.outsider.sheet(2, peer.item))
+        await peer.counted("click-fork", 2)
+        await peer.holds(0)
 
 
 @pytest.mark.parametrize(

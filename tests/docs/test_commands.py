@@ -14,8 +14,9 @@ from support.pages import DOCS, NOT_TYPED, PAGES, commands, examples, misuse
 
 ROOT_COMMAND: Any = get_command(app)
 GENERATED = (DOCS / "cli.md", DOCS / "configuration.md")
-TYPED = {"README.md", "dashboard.md", "deploy.md", "faq.md", "how-to.md", "own-data.md"}
-TYPED |= {"ranking.md", "scenarios.md", "tutorial.md"}
+TYPED = {"README.md", "deploy.md", "faq.md", "how-to.md", "own-data.md", "ranking.md"}
+TYPED |= {"scenarios.md", "tutorial.md"}
+TYPED |= {"dashboard.md"}  # none of whose lines ends by itself; tests/dashboard opens the page
 """Pages whose commands a test of this folder types: with others it has to be added there."""
 
 

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from gossipd.protocol.events import Dial, Disconnect, Output, Restricted, SetTimer
+from gossipd.protocol.events import Dial, Disconnect, Output, SetTimer
 from gossipd.protocol.overlay import Overlay
 from gossipd.protocol.peers import Peers
 from gossipd.protocol.roster import State
@@ -13,7 +13,7 @@ HERE = ("/ip4/10.0.0.1/tcp/1",)
 def table(*allowed: str) -> Peers:
     """A peer table that knows ann and ben, restricted to `allowed`."""
     peers = Peers("me", Random(0), 64)
-    peers.restrict(Restricted(allowed), 0.0, [])
+    peers.restrict(Overlay(allowed), 0.0, [])
     for name in ("ann", "ben"):
         peers.learn(name, HERE, 0.0, [])
     return peers
@@ -53,7 +53,7 @@ def test_somebody_else_is_counted_and_never_met() -> None:
 def test_a_dial_that_succeeds_too_late_is_undone() -> None:
     peers = table()
     assert "ann" in dialled(peers, 1.0)
-    peers.restrict(Restricted(("ben",)), 1.1, [])
+    peers.restrict(Overlay(("ben",)), 1.1, [])
     out: list[Output] = []
     assert peers.on_connected("ann", True, 1.2, out) is None
     assert Disconnect("ann", "not-allowed") in out
@@ -65,7 +65,7 @@ def test_a_change_lets_go_of_some_and_dials_others_at_once() -> None:
     assert peers.admit("ann")
     peers.table["ben"].next_dial = 500.0
     out: list[Output] = []
-    peers.restrict(Restricted(("ben",)), 10.0, out)
+    peers.restrict(Overlay(("ben",)), 10.0, out)
     assert Disconnect("ann", "not-allowed") in out
     assert min(o.at for o in out if isinstance(o, SetTimer)) < 10.1
     assert dialled(peers, 10.1) == {"ben"}

@@ -14,9 +14,9 @@ from gossipd.protocol.events import (
     Remember,
     RememberAll,
     Report,
-    Restricted,
     SetTimer,
 )
+from gossipd.protocol.overlay import Overlay
 from gossipd.protocol.peers import (
     DIAL_TIMER,
     DIALS_AT_ONCE,
@@ -677,12 +677,12 @@ def test_of_strangers_only_those_that_the_operator_names_are_dialled() -> None:
     table = Table()
     table.note(record("ann"), record("bob"))
     out: list[Output] = []
-    table.peers.restrict(Restricted(("bob",)), table.now, out)
+    table.peers.restrict(Overlay(("bob",)), table.now, out)
     table.took(out)
     table.note(record("cem"))
     assert table.wait_for_dial() == ["bob"]
     out = []
-    table.peers.restrict(Restricted(()), table.now, out)
+    table.peers.restrict(Overlay(()), table.now, out)
     table.took(out)
     assert set(table.wait_for_dial()) == {"ann", "cem"}
 

@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from gossipd.protocol import events
-from gossipd.protocol.round_events import Aggregate, RoundWorkFailed
+from gossipd.protocol.round_events import Adopt, Aggregate, RoundWorkFailed
 from gossipd.protocol.trainer import Phase
+from gossipd.wire.messages import Update
 from support.rounds_world import ROUNDS, RoundMember, RoundWorld
 
 
@@ -157,3 +158,35 @@ def test_messages_of_the_other_mode_are_answered_in_words() -> None:
 
     world.say(members[0], members[1], Offer())
     goes_on(world, members)
+
+
+def test_what_the_few_have_made_is_no_good_for_the_many_until_they_train_on_it() -> None:
+    """Three of five were away. Would they leave it at what their gates say, no round were proven
+    any more, two of five being too few, and what the two make would move away from them for ever.
+    """
+    world, members = going(5)
+    few, many = members[:2], members[2:]
+    for member in many:
+        member.feed(events.SetPaused(True))
+    before = {m.me: max(other.lineage[m.me] for other in members) for m in members}
+
+    def is_theirs_alone(base: Update) -> bool:
+        lineage = base.manifest.lineage
+        taught = any(lineage.get(m.me, 0) > before[m.me] for m in many)
+        return not taught and any(lineage.get(m.me, 0) > before[m.me] for m in few)
+
+    def adopt(member: RoundMember, output: Adopt) -> None:
+        if member in many and output.base is not None and is_theirs_alone(output.base):
+            failed = RoundWorkFailed(output.ticket, "refused", gate=True)
+            world.at(0.01, lambda: member.feed(failed))
+        else:
+            original(member, output)
+
+    original = world._on_Adopt
+    world._on_Adopt = adopt  # type: ignore[method-assign]
+    goes_on(world, few)
+    for member in many:
+        member.feed(events.SetPaused(False))
+    goes_on(world, members)
+    assert all(m.rounds.gated > 0 for m in many)
+    world.run_until(lambda: len({m.model for m in members}) == 1, 20.0)

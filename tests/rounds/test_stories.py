@@ -285,16 +285,18 @@ def test_after_the_first_time_out_half_of_a_sample_is_enough() -> None:
     assert not world.silent
 
 
-def test_a_trainer_whose_gate_refuses_the_model_declines() -> None:
+def test_a_trainer_whose_gate_refuses_the_model_trains_on_it_and_does_not_stand_on_it() -> None:
     world = RoundWorld(1)
     members = world.swarm(5)
     go_on(world, members, 3, 20.0)
-    members[0].refuses_gate = True
-    steps = members[0].steps
+    wary = members[0]
+    wary.refuses_gate = True
+    stands_on, steps = wary.model, wary.steps
     go_on(world, members[1:], 6, 60.0)
-    assert members[0].reported("round-declined")
-    assert members[0].rounds.gated > 0
-    assert members[0].steps <= steps + ROUNDS.local_steps
+    assert wary.rounds.gated > 0
+    assert wary.model == stands_on
+    assert wary.steps > steps + ROUNDS.local_steps
+    assert all(m.lineage[wary.me] > steps for m in members[1:])
 
 
 def test_work_that_missed_its_round_is_never_claimed() -> None:

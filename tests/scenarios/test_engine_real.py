@@ -57,6 +57,20 @@ def test_blackout(tmp_path: Path) -> None:
     )
 
 
+def test_sybils(tmp_path: Path) -> None:
+    """By the paper's rules one liar is enough: that it lies shows."""
+    ran(
+        "sybils",
+        4,
+        tmp_path,
+        seconds="20",
+        defended="false",
+        checks__0__at_least="0.0",
+        checks__0__at_most="0.5",
+        checks__1__at_least="0.0",
+    )
+
+
 def test_split(tmp_path: Path) -> None:
     ran("split", 4, tmp_path, seconds="30", timeline__1__at="12")
 

@@ -31,8 +31,8 @@ class FakeOperator:
         self._pid = pid
         self._paused = False
         self.used: str | None = None
-        self.accuracy: float | None = 0.9375
         self.blocked: list[str] = []
+        self.accuracy: float | None = 0.9375
 
     def status(self) -> dict[str, Any]:
         if self.failure:

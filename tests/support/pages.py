@@ -26,10 +26,10 @@ PAGES = sorted([*DOCS.glob("*.md"), ROOT / "README.md"])
 NOT_TYPED = {
     "gossipd start": "as `start --detach`, and it stays in the foreground",
     "gossipd events -f": "goes on until somebody ends it; without -f it is typed",
+    "gossipd dashboard": "stays in the foreground; tests/dashboard opens it in a browser",
     "gossipd service": "changes what systemd does on this machine; tests/cli/test_service.py",
-    "gossipd dashboard": "serves a page until somebody ends it; tests/dashboard",
-    "gossipd scenario run split": "serves one beside a run; tests/dashboard",
     "gossipd scenario run first-light": "minutes; tests/scenarios runs one",
+    "gossipd scenario run split": "minutes; tests/dashboard looks at one",
     "gossipd scenario run blackout": "minutes; tests/scenarios runs one",
     "gossipd scenario run quake": "minutes; tests/scenarios runs one",
     "gossipd scenario run my-village.toml": "minutes; the tutorial's is typed",

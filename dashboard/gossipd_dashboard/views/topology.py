@@ -74,7 +74,12 @@ def topology(page: Page) -> None:
 
     page.every(show, "peers", "members")
     if page.fleet.several:
-        ui.timer(TICK_SECONDS, lambda: [feed.want("peers") for feed in page.fleet.feeds.values()])
+        ui.timer(TICK_SECONDS, lambda: _want_all(page))
+
+
+def _want_all(page: Page) -> None:
+    for feed in page.fleet.feeds.values():
+        feed.want("peers")
 
 
 def _round(feed: Feed) -> str:
