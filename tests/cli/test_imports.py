@@ -117,6 +117,7 @@ def test_a_fast_command_loads_nothing_heavy(line: str, tmp_path: Path) -> None:
         done = subprocess.run(
             [sys.executable, "-c", script, *line.split()],
             env=environment(tmp_path),
+            cwd=tmp_path,
             capture_output=True,
             text=True,
             timeout=60,

@@ -9,7 +9,7 @@ from support.desk import Desk, patients, trained
 from support.operator import OTHER
 from support.pages import DOCS, commands
 
-SHARED = ("how-to.md", "ranking.md", "scenarios.md", "faq.md")
+SHARED = ("dashboard.md", "how-to.md", "ranking.md", "scenarios.md", "faq.md")
 """By ann, whose daemon runs, and ben, who has just been let in: the last one stops hers."""
 
 
