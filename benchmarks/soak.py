@@ -3,7 +3,7 @@
 A fleet of real daemons learns in rounds as fast as it can, forked by one parent, otherwise with the
 shipped settings. After a warm-up a process of its own (`knocks`) connects ten thousand times to one
 of them and goes again. Of each daemon its private memory, descriptors, threads, tasks and the size
-of every table that its objects keep (`gossipd/census.py`) are looked at all the while.
+of every table that its objects keep (`gossipd/operator/census.py`) are looked at all the while.
 
 **No growth** is, over what comes after the warm-up (a third of the time):
 

@@ -24,33 +24,33 @@ from gossipd.control.events import EventLog
 from gossipd.control.kinds import QUIET
 from gossipd.control.logs import LogRing, configure, get_logger
 from gossipd.control.server import serve
-from gossipd.data_files import DataFiles
 from gossipd.errors import ExitCode, OperatorError
-from gossipd.guest import Day, Guest
-from gossipd.identity import Identity, load_or_create
-from gossipd.invitations import Invitations
-from gossipd.joining import complete
 from gossipd.learning.build import learner_from_config
 from gossipd.learning.compute import give_way, stand_back
 from gossipd.learning.errors import LearningError
 from gossipd.learning.learner import TorchLearner
-from gossipd.membership import Books
-from gossipd.memory import give_back
+from gossipd.machine.data_files import DataFiles
+from gossipd.machine.guest import Day, Guest
+from gossipd.machine.memory import give_back
+from gossipd.machine.notify import feed_watchdog, tell
+from gossipd.machine.upkeep import Upkeep
+from gossipd.members.identity import Identity, load_or_create
+from gossipd.members.invitations import Invitations
+from gossipd.members.joining import complete
+from gossipd.members.membership import Books
 from gossipd.network.interface import PortInUse
 from gossipd.network.libp2p_transport import Libp2pTransport
-from gossipd.notify import feed_watchdog, tell
-from gossipd.operations import Operations
+from gossipd.operator.operations import Operations
+from gossipd.operator.reloading import Reloader
 from gossipd.options import options_of
 from gossipd.protocol import events
 from gossipd.protocol.membership import Denial
 from gossipd.protocol.round_events import Leaving
-from gossipd.reloading import Reloader
 from gossipd.runtime import state
 from gossipd.runtime.assembly import Options, Parts, Ports, assemble
 from gossipd.runtime.ports import Clock
 from gossipd.storage.lock import Lock
 from gossipd.storage.store import DiskStore
-from gossipd.upkeep import Upkeep
 from gossipd.wire.identifiers import digest
 from gossipd.wire.messages import Enter, Refused, SignedMembership, Welcome
 

@@ -5,7 +5,7 @@
     configuration.md    gossipd/settings.py
     events.md           gossipd/control/kinds.py
     metrics.md          gossipd/control/metrics.py
-    warnings.md         gossipd/health.py
+    warnings.md         gossipd/operator/health.py
 
 The text of a key is the docstring under it, so reference and code cannot drift apart; a test
 compares each file with what this makes.
@@ -110,7 +110,7 @@ the API.
 
 WARNINGS_HEAD = """# Warnings
 
-<!-- Written by tools/reference.py from gossipd/health.py. -->
+<!-- Written by tools/reference.py from gossipd/operator/health.py. -->
 
 What `gossipd health`, `gossipd status` and `GET /health` show, with a text and a fix for the case
 at hand. Codes are part of the API. A warning shows once what it is about has lasted for its delay.
@@ -135,7 +135,7 @@ def metrics() -> str:
 
 def warnings() -> str:
     """docs/warnings.md."""
-    from gossipd.health import WARNINGS
+    from gossipd.operator.health import WARNINGS
 
     return WARNINGS_HEAD + "".join(
         f"| `{code}` | {kind.severity} | {kind.delay:g} s | {kind.meaning} |\n"

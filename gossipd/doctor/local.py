@@ -12,8 +12,8 @@ from gossipd.config import Config, Paths, load
 from gossipd.doctor.findings import Finding, bad, doubtful, good, skipped
 from gossipd.doctor.machine import Machine
 from gossipd.errors import OperatorError
-from gossipd.identity import load as load_identity
-from gossipd.membership import Books
+from gossipd.members.identity import load as load_identity
+from gossipd.members.membership import Books
 
 Document = dict[str, Any]
 

@@ -12,8 +12,8 @@ from gossipd.doctor import known
 from gossipd.doctor.findings import Finding, skipped
 from gossipd.doctor.known import CAUSES, DEAD, Cause, failed, passed
 from gossipd.errors import OperatorError
-from gossipd.identity import Identity
-from gossipd.membership import Books
+from gossipd.members.identity import Identity
+from gossipd.members.membership import Books
 from gossipd.network.asking import asking
 from gossipd.network.interface import NetworkError, Transport
 from gossipd.storage import peek

@@ -2,7 +2,7 @@
 
 A file is written under a temporary name beside its place, synced, and put there in one step; then
 its directory is synced, since a name is data of the directory. The standard library only:
-`gossipd.config` and `gossipd.identity` use this too.
+`gossipd.config` and `gossipd.members.identity` use this too.
 """
 
 import contextlib

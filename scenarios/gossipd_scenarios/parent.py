@@ -233,7 +233,7 @@ def _be_daemon(
 def _playing(home: Path, role: Message | None) -> AbstractContextManager[None]:
     if role is None:
         return nullcontext()
-    from gossipd.identity import load_or_create
+    from gossipd.members.identity import load_or_create
     from gossipd_scenarios.hostile import Role, process_playing
 
     me = load_or_create(paths_of(home).identity).peer_id

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gossipd.errors import ExitCode
-from gossipd.membership import at_rest, swarm_of
+from gossipd.members.membership import at_rest, swarm_of
 from gossipd.wire.envelope import seal
 from gossipd.wire.identifiers import digest
 from gossipd.wire.invitation import closed_line, open_line, public_key_of_secret

@@ -11,8 +11,8 @@ from unittest import mock
 import pytest
 
 from gossipd.errors import ExitCode
-from gossipd.invitations import Invitations
-from gossipd.membership import at_rest
+from gossipd.members.invitations import Invitations
+from gossipd.members.membership import at_rest
 from gossipd.storage.lock import Lock
 from gossipd_cli.render import how_to_join
 from support.command import Outcome, gossipd
@@ -240,7 +240,7 @@ def test_a_founder_that_lost_its_books_does_not_begin_below_what_it_has_said(des
 
 
 def test_a_disk_that_refuses_is_an_error_not_a_traceback(desk: Desk) -> None:
-    with mock.patch("gossipd.membership.replace", side_effect=OSError(28, "No space left")):
+    with mock.patch("gossipd.members.membership.replace", side_effect=OSError(28, "No space left")):
         outcome = gossipd("members", "issue", desk.id, "--format", "json", home=desk.founder)
     assert (outcome.code, code_of(outcome)) == (ExitCode.IDENTITY, "home-unusable")
 

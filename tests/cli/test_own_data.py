@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from gossipd.errors import ExitCode
-from gossipd.identity import Identity
-from gossipd.membership import at_rest, swarm_of
+from gossipd.members.identity import Identity
+from gossipd.members.membership import at_rest, swarm_of
 from gossipd.wire.envelope import seal
 from gossipd.wire.identifiers import digest
 from gossipd.wire.invitation import Line, closed_line, public_key_of_secret
@@ -259,7 +259,7 @@ def test_who_joins_with_rows_that_do_not_fit_is_in_and_told_which_cell(
             signed = books.issue(identity.peer_id, "", None, 0.0)
         return Welcome(membership=signed.envelope, description=raw)
 
-    monkeypatch.setattr("gossipd.joining._ask", welcomed)
+    monkeypatch.setattr("gossipd.members.joining._ask", welcomed)
     secret = bytes(16)
     with at_rest(founder) as books:
         own = books.founded()

@@ -12,8 +12,8 @@ from unittest import mock
 
 import pytest
 
-from gossipd import notify
 from gossipd.errors import ExitCode
+from gossipd.machine import notify
 from gossipd_cli import systemd
 from support.command import Outcome, environment, gossipd
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from gossipd import using
-from gossipd.choices import PINS
 from gossipd.config import paths_of
 from gossipd.control.client import Client
 from gossipd.errors import OperatorError
+from gossipd.operator.choices import PINS
 from gossipd.storage.store import DiskStore
 from gossipd.wire.envelope import open_manifest, open_record
 from gossipd.wire.messages import Have, Hello, Offer

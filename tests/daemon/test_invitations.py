@@ -15,10 +15,10 @@ from msgspec.structs import replace
 from gossipd.config import load, paths_of, values_of
 from gossipd.control.client import Client
 from gossipd.errors import ExitCode, OperatorError
-from gossipd.identity import load_or_create
-from gossipd.joining import addresses_of, complete, parse, pending, remember
 from gossipd.learning.description import FILE
-from gossipd.membership import Books, at_rest
+from gossipd.members.identity import load_or_create
+from gossipd.members.joining import addresses_of, complete, parse, pending, remember
+from gossipd.members.membership import Books, at_rest
 from gossipd.network.asking import asking
 from gossipd.network.interface import NetworkError, Transport
 from gossipd.wire.envelope import open_membership, seal

@@ -11,8 +11,8 @@ import pytest_asyncio
 
 from gossipd.config import paths_of
 from gossipd.control.client import Client
-from gossipd.identity import load_or_create
-from gossipd.membership import Books, at_rest, envelope_of, token
+from gossipd.members.identity import load_or_create
+from gossipd.members.membership import Books, at_rest, envelope_of, token
 from gossipd.network.interface import TransferInterrupted
 from gossipd.wire.framing import decode_request, encode_message
 from gossipd.wire.messages import Hello, Offer, Refused, View, ViewSync

@@ -11,7 +11,7 @@ from gossipd import daemon
 from gossipd.config import load, paths_of
 from gossipd.control.client import Client
 from gossipd.control.logs import configure
-from gossipd.identity import load_or_create
+from gossipd.members.identity import load_or_create
 from gossipd.network import libp2p_transport
 from gossipd.network.libp2p_transport import Libp2pTransport
 from support.fleet import BRISK, short_directory

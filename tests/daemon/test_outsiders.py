@@ -8,8 +8,8 @@ import pytest_asyncio
 
 from gossipd.config import paths_of
 from gossipd.control.client import Client
-from gossipd.identity import load_or_create
-from gossipd.membership import at_rest, envelope_of
+from gossipd.members.identity import load_or_create
+from gossipd.members.membership import at_rest, envelope_of
 from gossipd.network.interface import NetworkError
 from gossipd.wire.messages import Refused, ViewSync
 from gossipd_scenarios.fleet import Fleet, Member

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gossipd.guest import IDLE_SECONDS, Day, Guest, Load, Power, Sleep, power
+from gossipd.machine.guest import IDLE_SECONDS, Day, Guest, Load, Power, Sleep, power
 from gossipd.settings import GuestConfig
 
 

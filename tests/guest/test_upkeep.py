@@ -5,10 +5,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from gossipd.control.events import EventLog
-from gossipd.guest import Day, Guest, Power
+from gossipd.machine.guest import Day, Guest, Power
+from gossipd.machine.upkeep import Upkeep
 from gossipd.protocol import events
 from gossipd.settings import GuestConfig
-from gossipd.upkeep import Upkeep
 
 
 class Stage:

@@ -9,8 +9,8 @@ from unittest import mock
 import pytest
 
 from gossipd.config import paths_of
-from gossipd.health import WARNINGS, Health
 from gossipd.learning.errors import TaskError
+from gossipd.operator.health import WARNINGS, Health
 from gossipd.protocol.roster import State
 
 

@@ -33,7 +33,7 @@ HEAVY = {
         "gossipd",
         "gossipd.config",
         "gossipd.control.client",
-        "gossipd.identity",
+        "gossipd.members.identity",
         "gossipd_cli.main",
     ],
 )

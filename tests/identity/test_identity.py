@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from gossipd.errors import ExitCode, OperatorError
-from gossipd.identity import load, load_or_create
+from gossipd.members.identity import load, load_or_create
 from gossipd.wire.envelope import open_claim, seal
 from gossipd.wire.identifiers import digest, peer_id_of, public_key_of
 from gossipd.wire.messages import StepClaim

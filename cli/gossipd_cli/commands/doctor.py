@@ -80,7 +80,7 @@ def _findings(
         yield skipped("tcp", f"peers are asked once this is mended: {', '.join(wrong)}")
         return
     from gossipd.doctor import probe
-    from gossipd.membership import at_rest
+    from gossipd.members.membership import at_rest
 
     with at_rest(paths.home) as books:
         yield from probe.examine(paths, load(paths.home), books.identity)

@@ -211,7 +211,7 @@ def make_home(
 
 
 def _identity(paths: Paths) -> str:
-    from gossipd.identity import load_or_create
+    from gossipd.members.identity import load_or_create
 
     return load_or_create(paths.identity).peer_id
 

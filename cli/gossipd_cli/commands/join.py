@@ -24,8 +24,8 @@ _UNITS = {"m": 1 / 1440, "h": 1 / 24, "d": 1.0}
 """Days in each."""
 
 if TYPE_CHECKING:
-    from gossipd.invitations import Invitations
-    from gossipd.joining import Line
+    from gossipd.members.invitations import Invitations
+    from gossipd.members.joining import Line
 
 app = typer.Typer()
 
@@ -120,7 +120,7 @@ def join(
     output_format: FormatOption = Format.text,
 ) -> None:
     """Make a state directory that belongs to the inviter's swarm. Then: gossipd start."""
-    from gossipd.joining import describes, parse
+    from gossipd.members.joining import describes, parse
 
     text = sys.stdin.read(8192) if line == "-" else line
     told = parse(text)
@@ -158,8 +158,8 @@ def _do(
         paths = paths_of(home_directory(home))
         if error.exit_code != ExitCode.NOT_RUNNING or not paths.members.exists():
             raise
-    from gossipd.invitations import Invitations
-    from gossipd.membership import at_rest
+    from gossipd.members.invitations import Invitations
+    from gossipd.members.membership import at_rest
 
     with at_rest(paths.home) as books:
         return without(Invitations(books), time.time())
@@ -204,7 +204,7 @@ def _days(text: str) -> float | None:
 def _settings(told: "Line", data: Path | None, task: str) -> dict[str, Any]:
     """What the new home is told. What a task's description makes of `data` is found out once it is
     here; without one it is code, or IDX files, or the built-in task."""
-    from gossipd.joining import describes
+    from gossipd.members.joining import describes
 
     described = describes(told)
     values: dict[str, Any] = {} if told.mode == "rounds" else {"mode": told.mode}
@@ -234,8 +234,8 @@ def _findings(paths: Paths, data: Path) -> list[dict[str, Any]]:
 def _prepare(paths: Paths, text: str, values: dict[str, Any]) -> bool:
     """Make the home, or find the one that was made for this line before; whether it is new."""
     from gossipd.configfile import change
-    from gossipd.identity import load_or_create
-    from gossipd.joining import addresses_of, parse, pending, remember
+    from gossipd.members.identity import load_or_create
+    from gossipd.members.joining import addresses_of, parse, pending, remember
 
     told = parse(text)
     waiting = pending(paths.home)
@@ -261,8 +261,8 @@ def _complete(paths: Paths, timeout: float) -> str:
     """Enter; this device's peer id."""
     import asyncio
 
-    from gossipd.joining import complete
-    from gossipd.membership import at_rest
+    from gossipd.members.joining import complete
+    from gossipd.members.membership import at_rest
 
     with at_rest(paths.home) as books:
         asyncio.run(complete(paths, books.identity, timeout))

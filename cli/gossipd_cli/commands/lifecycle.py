@@ -189,7 +189,7 @@ def _run(
     *,
     reload: Callable[[], Config],
 ) -> NoReturn:
-    from gossipd.identity import load_or_create
+    from gossipd.members.identity import load_or_create
 
     # Before anything slow is loaded: a key that may not be used is said at once.
     load_or_create(paths.identity)

@@ -20,7 +20,7 @@ from gossipd_cli.options import FormatOption, HomeOption, client, example, group
 from gossipd_cli.output import Format, emit, say
 
 if TYPE_CHECKING:
-    from gossipd.membership import Books
+    from gossipd.members.membership import Books
 
 TOKEN_CHARACTERS = 4096
 """A membership is far shorter; of a longer file no more is read."""
@@ -107,7 +107,7 @@ def revoke(
 
 def found_swarm(home: Path) -> dict[str, Any]:
     """Make `home` the founder's of a new closed swarm."""
-    from gossipd.membership import at_rest, handed_on
+    from gossipd.members.membership import at_rest, handed_on
 
     with at_rest(home) as books:
         return handed_on(books.found(time.time()))
@@ -124,20 +124,20 @@ def _do(
     except OperatorError as error:
         if error.exit_code != ExitCode.NOT_RUNNING:
             raise
-    from gossipd.membership import at_rest
+    from gossipd.members.membership import at_rest
 
     with at_rest(home_directory(home)) as books:
         return without(books, time.time())
 
 
 def _shut_out(books: "Books", peer: str, now: float) -> int:
-    from gossipd.invitations import Invitations
+    from gossipd.members.invitations import Invitations
 
     return Invitations(books).shut_out(peer, now).revocation.serial
 
 
 def _handed_on(signed: Any) -> dict[str, Any]:
-    from gossipd.membership import handed_on
+    from gossipd.members.membership import handed_on
 
     return handed_on(signed)
 

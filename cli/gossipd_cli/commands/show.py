@@ -65,7 +65,7 @@ def version(home: HomeOption = None, output_format: FormatOption = Format.text) 
 
 def _stored_identity(home: Path | None) -> dict[str, Any]:
     from gossipd.config import home_directory, paths_of
-    from gossipd.identity import load
+    from gossipd.members.identity import load
 
     stored = load(paths_of(home_directory(home)).identity)
     return {"peer_id": stored.peer_id, "public_key": stored.public_key.hex(), "addresses": []}

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from gossipd.config import paths_of
-from gossipd.identity import load_or_create
+from gossipd.members.identity import load_or_create
 from gossipd_scenarios.backend import NodePlan, Setting
 from gossipd_scenarios.errors import ScenarioError
 from gossipd_scenarios.fleet import Fleet, Member

@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from gossipd.config import Config, load
+from gossipd.operator.ranks import ranked
 from gossipd.options import options_of
-from gossipd.ranks import ranked
 from gossipd.simulation.connection import Link
 from gossipd.simulation.node import SimNode, Stick
 from gossipd.simulation.world import BUNDLE_SECONDS, Simulation

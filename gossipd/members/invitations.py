@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from gossipd.errors import ExitCode, OperatorError
 from gossipd.learning.description import FILE
-from gossipd.membership import DAY, Books, check_term, envelope_of, swarm_of, token
+from gossipd.members.membership import DAY, Books, check_term, envelope_of, swarm_of, token
 from gossipd.protocol.membership import OUTSIDER, REVOKED, Denial
 from gossipd.storage.atomic import replace
 from gossipd.wire import envelope, invitation, limits

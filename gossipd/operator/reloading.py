@@ -7,10 +7,10 @@ from gossipd.address import peer_of
 from gossipd.config import RELOADED, Config, values_of
 from gossipd.control.logs import get_logger, set_level
 from gossipd.errors import OperatorError
+from gossipd.machine.upkeep import Upkeep
 from gossipd.network.libp2p_transport import Libp2pTransport
 from gossipd.protocol import events
 from gossipd.storage.store import DiskStore
-from gossipd.upkeep import Upkeep
 
 KILO, MEGA = 1_000, 1_000_000
 

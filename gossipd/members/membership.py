@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 from gossipd.address import check_peer_id
 from gossipd.errors import ExitCode, OperatorError
-from gossipd.identity import Identity, load
+from gossipd.members.identity import Identity, load
 from gossipd.paths import paths_of
 from gossipd.storage.atomic import make_private_directory, replace
 from gossipd.storage.lock import Lock

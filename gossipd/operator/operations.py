@@ -9,27 +9,27 @@ from typing import Any, Literal
 
 from gossipd import __version__
 from gossipd.address import check_address, check_peer_id
-from gossipd.census import census
-from gossipd.choices import Choices
-from gossipd.collection import Collection
 from gossipd.config import Config, Paths
 from gossipd.configfile import block
-from gossipd.data_files import DataFiles
 from gossipd.errors import ExitCode, OperatorError
-from gossipd.health import Health
-from gossipd.identity import Identity
-from gossipd.invitations import Invitations
-from gossipd.membership import Books, handed_on, row
+from gossipd.machine.data_files import DataFiles
+from gossipd.machine.upkeep import Upkeep
+from gossipd.members.identity import Identity
+from gossipd.members.invitations import Invitations
+from gossipd.members.membership import Books, handed_on, row
+from gossipd.operator.census import census
+from gossipd.operator.choices import Choices
+from gossipd.operator.collection import Collection
+from gossipd.operator.health import Health
+from gossipd.operator.ranks import chosen, ranked
+from gossipd.operator.reloading import Reloader
 from gossipd.protocol import events
 from gossipd.protocol.roster import State
-from gossipd.ranks import chosen, ranked
-from gossipd.reloading import Reloader
 from gossipd.runtime.assembly import Parts
 from gossipd.runtime.bundles import Bundles
 from gossipd.runtime.ports import Clock, Compute
 from gossipd.storage import bundles
 from gossipd.storage.store import DiskStore
-from gossipd.upkeep import Upkeep
 from gossipd.wire.errors import WireError
 from gossipd.wire.invitation import open_line
 

@@ -9,9 +9,9 @@ from heapq import nsmallest
 from typing import Any
 
 from gossipd.errors import ExitCode, OperatorError
+from gossipd.operator.ranks import described, explained
 from gossipd.protocol.clicks import KnownModel
 from gossipd.protocol.profile import words_of
-from gossipd.ranks import described, explained
 from gossipd.runtime.assembly import Parts
 from gossipd.runtime.ports import StoredModel
 from gossipd.storage.store import DiskStore

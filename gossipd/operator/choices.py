@@ -8,9 +8,9 @@ nobody else is shown another model for it. Choosing and pinning are clicks (see 
 import contextlib
 from collections.abc import Callable
 
-from gossipd.collection import ROLES, Collection, Document, only
 from gossipd.errors import OperatorError
 from gossipd.learning.errors import LearningError
+from gossipd.operator.collection import ROLES, Collection, Document, only
 from gossipd.runtime.assembly import Parts
 from gossipd.runtime.ports import Clock, Compute, Evaluation, StoredModel, Vector
 from gossipd.storage.store import DiskStore

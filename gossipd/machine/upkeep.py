@@ -6,9 +6,9 @@ from typing import Any
 
 from gossipd.control.events import EventLog
 from gossipd.control.logs import get_logger
-from gossipd.data_files import DataFiles
-from gossipd.guest import Day, Guest, Sleep
-from gossipd.memory import give_back
+from gossipd.machine.data_files import DataFiles
+from gossipd.machine.guest import Day, Guest, Sleep
+from gossipd.machine.memory import give_back
 from gossipd.network.interface import NetworkError
 from gossipd.protocol import events
 from gossipd.runtime import state

@@ -18,8 +18,8 @@ from gossipd.address import peer_of
 from gossipd.config import load
 from gossipd.configfile import change
 from gossipd.errors import ExitCode, OperatorError
-from gossipd.identity import Identity
-from gossipd.membership import Books, token
+from gossipd.members.identity import Identity
+from gossipd.members.membership import Books, token
 from gossipd.network.asking import asking
 from gossipd.network.interface import NetworkError, Transport
 from gossipd.paths import Paths

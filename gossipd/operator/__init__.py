@@ -1,0 +1,1 @@
+"""What the operator sees of a running daemon and does to it: what stands behind the control API."""
