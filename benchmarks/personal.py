@@ -184,10 +184,12 @@ def measure(options: Options) -> Report:
         text=_text(found, images),
         data={
             "seeds": list(seeds),
-            "settings": {
-                setting: {policy: [asdict(one) for one in these] for policy, these in ways.items()}
+            "rows": [
+                {"setting": setting, "policy": policy, **asdict(one)}
                 for setting, ways in found.items()
-            },
+                for policy, these in ways.items()
+                for one in these
+            ],
         },
         measured={
             "groups: own mix, gained by rank": median(_gained(found["groups"])),

@@ -3,7 +3,7 @@
 import pytest
 
 from gossipd.wire.identifiers import digest
-from gossipd.wire.messages import Refused
+from gossipd.wire.messages import Introduction, Refused
 from gossipd_scenarios.fleet import Fleet
 from support.hostile import Outsider
 
@@ -16,7 +16,10 @@ async def test_another_layout_is_named_on_both_sides(fleet: Fleet) -> None:
     here = await fleet.start("here", {"swarm.id": "ab" * 32})
     async with Outsider("a vintner", bytes.fromhex("ab" * 32)) as vintner:
         answer = await vintner.meet(
-            here.peer_id, here.addresses, layout=digest(b"wines"), about="wines (493 parameters)"
+            here.peer_id,
+            here.addresses,
+            layout=digest(b"wines"),
+            intro=Introduction(about="wines (493 parameters)"),
         )
         words = "the models differ in shape; wines (493 parameters) meets digits ("
         assert isinstance(answer, Refused)
