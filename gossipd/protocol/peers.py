@@ -119,7 +119,9 @@ class Peers:
         news = list[Remember]()
         newcomers, others = list[SignedRecord](), list(records)
         if not self.overlay.allowed:
-            newcomers, others = self._roster.meet_strangers(others, self._me)
+            # Who is blocked is never drawn by chance, nor is this node.
+            apart = self.overlay.blocked | {self._me}
+            newcomers, others = self._roster.meet_strangers(others, apart)
         for signed in others:
             peer_id, addresses = signed.author, signed.record.addresses
             noted = self._note(peer_id, addresses, now, signed.envelope, out)
@@ -146,7 +148,7 @@ class Peers:
         if known is None:
             if len(roster) >= limits.KNOWN_PEERS and not self._make_room(out):
                 return None
-            if not addresses or self.overlay.allowed:
+            if not addresses or self.overlay.allowed or peer_id in self.overlay.blocked:
                 roster.add(peer_id)  # who cannot be drawn by chance
                 return self._note_met(roster.table[peer_id], addresses, now, record)
         merged = merged_addresses(addresses, known or ())
@@ -312,7 +314,7 @@ class Peers:
     def restrict(self, to: Overlay, now: float, out: list[Output]) -> None:
         """From now on talk to these only: let go of the others, and dial who is new among them."""
         before, self.overlay = self.overlay, to
-        for peer_id in self.overlay.allowed:
+        for peer_id in sorted(to.allowed | to.blocked):
             self._roster.peer(peer_id)  # a choice of strangers is no matter of chance
         for peer in self.table.values():
             if not self.overlay.admits(peer.id):

@@ -10,7 +10,7 @@ connects, or when something of it is refused.
 import enum
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from random import Random
 
@@ -114,10 +114,11 @@ class Roster:
         return peer
 
     def meet_strangers(
-        self, records: list[SignedRecord], me: str
+        self, records: list[SignedRecord], apart: Set[str]
     ) -> tuple[list[SignedRecord], list[SignedRecord]]:
-        """Note down those who are new, as far as there is room: their records, and the others. A
-        swarm that forms tells each of its nodes of all others, so nothing else is looked at."""
+        """Note down those who are new and not `apart`, as far as there is room: their records, and
+        the others. A swarm that forms tells each of its nodes of all others, so nothing else is
+        looked at."""
         table, strangers = self.table, self.strangers
         if len(self) + len(records) > limits.KNOWN_PEERS:
             return [], records
@@ -126,10 +127,12 @@ class Roster:
             for signed in records
             if signed.author not in strangers
             and signed.author not in table
-            and signed.author != me
+            and signed.author not in apart
             and signed.record.addresses
         }
-        strangers.update((author, _each(s.record.addresses)) for author, s in new.items())
+        strangers.update(
+            (author, merged_addresses(s.record.addresses, ())) for author, s in new.items()
+        )
         newcomers = list(new.values())
         if len(newcomers) == len(records):
             return newcomers, []
@@ -191,11 +194,6 @@ class Roster:
                 return peer
             heapq.heappop(self._due)
         return None
-
-
-def _each(addresses: tuple[str, ...]) -> tuple[str, ...]:
-    """Each once; that very tuple where there is one, since a record holds it anyway."""
-    return addresses if len(addresses) == 1 else tuple(dict.fromkeys(addresses))
 
 
 def merged_addresses(newer: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from gossipd.protocol.events import Dial, Disconnect, Output, SetTimer
 from gossipd.protocol.overlay import Overlay
 from gossipd.protocol.peers import Peers
 from gossipd.protocol.roster import State
+from gossipd.wire.messages import PeerRecord, SignedRecord
 
 HERE = ("/ip4/10.0.0.1/tcp/1",)
 
@@ -79,3 +80,22 @@ def test_who_is_blocked_is_not_talked_to_whoever_else_is() -> None:
     assert not Overlay(("ann",), ("ann",)).admits("ann")
     assert Overlay((), ("ann",)).admits("bob")
     assert not Overlay(("cem",), ("ann",)).admits("bob")
+
+
+def test_who_is_blocked_is_not_dialled_however_it_was_heard_of() -> None:
+    known = table()
+    known.restrict(Overlay((), ("ann",)), 0.0, [])
+    assert dialled(known, 1.0) == {"ben"}, "before it was blocked"
+
+    told, noted = Peers("me", Random(0), 64), Peers("me", Random(0), 64)
+    records = [
+        SignedRecord(name, PeerRecord(incarnation=1, seq=1, addresses=HERE), name.encode())
+        for name in ("ann", "ben")
+    ]
+    for peers in (told, noted):
+        peers.overlay = Overlay((), ("ann",))
+    for record in records:
+        told.learn(record.author, HERE, 0.0, [])
+    noted.note(records, 0.0, [])
+    assert dialled(told, 1.0) == {"ben"}, "by its address"
+    assert dialled(noted, 1.0) == {"ben"}, "by its record"
