@@ -48,7 +48,7 @@ def test_a_trainer_whose_disk_is_full_declines_and_says_why() -> None:
     broken = members[0]
     broken.failing_work = "storage: no space left on device"
     goes_on(world, members[1:])
-    assert reasons(broken) <= {"training", "gate"}
+    assert reasons(broken) <= {"training"}
     assert broken.rounds.last_failure == "adopt: storage: no space left on device"
     broken.failing_work = None
     goes_on(world, members)
