@@ -27,13 +27,18 @@ VIEWS: dict[str, tuple[str, View]] = {
     "/events": ("Events", events),
     "/health": ("Health", health),
 }
-RUN = {"/run": ("Scenario", scenario)}
+RUN: dict[str, tuple[str, View]] = {
+    "/": ("Scenario", scenario),
+    "/overview": VIEWS["/"],
+    **{path: view for path, view in VIEWS.items() if path != "/"},
+}
+"""Where a scenario runs, that is what the link opens."""
 
 
 def build(fleet: Fleet) -> None:
     """The page, for one browser tab."""
     page = Page(fleet)
-    views = {**RUN, **VIEWS} if fleet.run is not None else VIEWS
+    views = VIEWS if fleet.run is None else RUN
     ui.add_head_html('<link rel="stylesheet" href="/theme.css">')
     dark = ui.dark_mode(None)
     # Where the keyboard begins.

@@ -53,9 +53,14 @@ class Telling:
     def phase(self, name: str, seconds: float, homes: str = "") -> None:
         self._inner.phase(name, seconds, homes)
         self._homes, self._seconds = Path(homes), seconds
+        # At once: a hundred daemons take half a minute to start, and somebody watches already.
+        self._tell(History(self._plan.cast, "real"), 0.0)
 
     def looked(self, history: History, now: float) -> None:
         self._inner.looked(history, now)
+        self._tell(history, now)
+
+    def _tell(self, history: History, now: float) -> None:
         running = history.snapshots[-1].running if history.snapshots else frozenset[str]()
         cast = self._plan.cast
         self._told = {
@@ -76,7 +81,7 @@ class Telling:
                 }
                 for name in cast.names
             },
-            "checks": list(self._open(history)),
+            "checks": list(self._open(history)) if history.snapshots else [],
         }
         self._write()
 

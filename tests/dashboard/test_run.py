@@ -59,6 +59,15 @@ def test_a_run_tells_of_its_daemons_and_of_checks_that_are_open(tmp_path: Path) 
     assert states["nobody ended unasked"] == "holds"
 
 
+def test_a_run_is_told_before_its_daemons_are_up(tmp_path: Path) -> None:
+    planned = plan(library.find("split"), {})
+    Telling(Blank(), tmp_path, planned).phase("split", 90.0, str(tmp_path))
+    fleet = Fleet.of_run(tmp_path)
+    assert list(fleet.feeds) == list(planned.cast.names)
+    assert fleet.run is not None
+    assert not any(node["running"] for node in fleet.run.document["nodes"].values())
+
+
 def test_in_the_end_each_check_holds_or_fails(tmp_path: Path) -> None:
     teller, _ = told(tmp_path, tmp_path)
     watching = run.Run(tmp_path)
@@ -98,7 +107,6 @@ async def test_checks_turn_green_and_red(
     page: "Page", board: Dashboard, daemon: ServedOperator, folder: Path
 ) -> None:
     await page.goto(board.link)
-    await page.get_by_role("link", name="Scenario", exact=True).click()
     await page.get_by_text("○ open").first.wait_for()
     await page.get_by_text("partition: islands, from 0 s, still so").wait_for()
     await page.get_by_text("93.8 %").wait_for()
